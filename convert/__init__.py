@@ -1,0 +1,1 @@
+"""Bring original checkpoints into folders that `mlx_speak` loads."""
