@@ -1,0 +1,143 @@
+"""Convolutions against direct sums in float64."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlx_speak.nn.conv import Conv1d, ConvTranspose1d, conv1d, conv_transpose1d
+
+# float32 sums of at most a few thousand unit-normal products, relative to the largest output.
+TOLERANCE = 1e-5
+
+
+def reference_conv1d(x, weight, bias, stride, padding, dilation, groups):
+    """The definition, one output frame and one tap at a time."""
+    batch, length, channels = x.shape
+    out_channels, taps, _ = weight.shape
+    x = np.pad(x.astype(np.float64), ((0, 0), (padding, padding), (0, 0)))
+    frames = (length + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    y = np.zeros((batch, frames, out_channels))
+    for group in range(groups):
+        inputs = slice(group * channels // groups, (group + 1) * channels // groups)
+        outputs = slice(group * out_channels // groups, (group + 1) * out_channels // groups)
+        for frame in range(frames):
+            for tap in range(taps):
+                column = x[:, frame * stride + tap * dilation, inputs]
+                y[:, frame, outputs] += column @ weight[outputs, tap].astype(np.float64).T
+    return y if bias is None else y + bias
+
+
+def reference_conv_transpose1d(x, weight, bias, stride, padding, output_padding, groups):
+    """The definition: every input frame adds its kernel to the output."""
+    batch, length, channels = x.shape
+    out_channels, taps, _ = weight.shape
+    full = (length - 1) * stride + taps
+    y = np.zeros((batch, full + output_padding, out_channels))
+    for group in range(groups):
+        inputs = slice(group * channels // groups, (group + 1) * channels // groups)
+        outputs = slice(group * out_channels // groups, (group + 1) * out_channels // groups)
+        for frame in range(length):
+            for tap in range(taps):
+                row = x[:, frame, inputs].astype(np.float64)
+                y[:, frame * stride + tap, outputs] += row @ weight[outputs, tap].T
+    y = y[:, padding : full - padding + output_padding]
+    return y if bias is None else y + bias
+
+
+def random(*shape):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def assert_close(ours, expected):
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(
+        np.array(ours), expected, rtol=0, atol=TOLERANCE * abs(expected).max()
+    )
+
+
+CONV1D = [
+    # batch, length, in, out, kernel, stride, padding, dilation, groups
+    (1, 50, 8, 8, 3, 1, 1, 1, 1),
+    (2, 51, 8, 6, 7, 1, 9, 3, 1),
+    (1, 67, 6, 8, 11, 1, 25, 5, 1),
+    (3, 40, 4, 4, 5, 1, 0, 1, 1),
+    (1, 33, 5, 7, 1, 1, 0, 1, 1),
+    (2, 33, 5, 7, 1, 2, 0, 1, 1),
+    (2, 64, 6, 10, 4, 2, 1, 1, 1),
+    (1, 121, 22, 12, 12, 6, 3, 1, 1),
+    (1, 30, 8, 8, 3, 2, 2, 2, 1),
+    (2, 31, 8, 12, 3, 1, 1, 1, 2),
+    (1, 31, 8, 8, 5, 1, 2, 1, 8),
+    (2, 29, 8, 16, 3, 2, 1, 1, 8),
+    (1, 2, 4, 4, 7, 1, 3, 1, 1),
+    (1, 1, 4, 4, 3, 1, 1, 1, 1),
+    (1, 3, 4, 4, 11, 1, 25, 5, 1),
+]
+
+
+@pytest.mark.parametrize("case", CONV1D, ids=str)
+def test_conv1d_is_its_definition(case):
+    batch, length, channels, out_channels, taps, stride, padding, dilation, groups = case
+    x, weight = random(batch, length, channels), random(out_channels, taps, channels // groups)
+    bias = random(out_channels)
+    for b in (None, bias):
+        ours = conv1d(
+            mx.array(x),
+            mx.array(weight),
+            None if b is None else mx.array(b),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+        assert_close(ours, reference_conv1d(x, weight, b, stride, padding, dilation, groups))
+
+
+CONV_TRANSPOSE1D = [
+    # batch, length, in, out, kernel, stride, padding, output_padding, groups
+    (1, 20, 8, 6, 20, 10, 5, 0, 1),
+    (2, 21, 8, 6, 12, 6, 3, 0, 1),
+    (1, 17, 4, 6, 16, 8, 4, 0, 1),
+    (1, 17, 4, 6, 5, 2, 0, 0, 1),
+    (2, 17, 4, 6, 5, 2, 2, 1, 1),
+    (1, 19, 8, 8, 3, 2, 1, 1, 8),
+    (2, 19, 8, 8, 3, 2, 0, 0, 8),
+    (2, 9, 8, 4, 4, 2, 1, 0, 2),
+    (1, 1, 4, 4, 4, 2, 1, 0, 1),
+    (1, 9, 4, 4, 3, 1, 1, 0, 1),
+    (1, 9, 4, 4, 2, 3, 0, 1, 1),
+]
+
+
+@pytest.mark.parametrize("case", CONV_TRANSPOSE1D, ids=str)
+def test_conv_transpose1d_is_its_definition(case):
+    batch, length, channels, out_channels, taps, stride, padding, output_padding, groups = case
+    x, weight = random(batch, length, channels), random(out_channels, taps, channels // groups)
+    bias = random(out_channels)
+    for b in (None, bias):
+        ours = conv_transpose1d(
+            mx.array(x),
+            mx.array(weight),
+            None if b is None else mx.array(b),
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+            groups=groups,
+        )
+        expected = reference_conv_transpose1d(x, weight, b, stride, padding, output_padding, groups)
+        assert_close(ours, expected)
+
+
+def test_modules_hold_mlx_layout_and_apply_the_functions():
+    x = mx.array(random(1, 30, 8))
+    conv = Conv1d(8, 6, 5, padding=4, dilation=2, groups=2)
+    assert conv.weight.shape == (6, 5, 4)
+    expected = conv1d(x, conv.weight, conv.bias, padding=4, dilation=2, groups=2)
+    assert mx.array_equal(conv(x), expected)
+    up = ConvTranspose1d(8, 6, 4, stride=2, padding=1, bias=False)
+    assert up.weight.shape == (6, 4, 8)
+    assert "bias" not in up
+    expected = conv_transpose1d(x, up.weight, stride=2, padding=1)
+    assert mx.array_equal(up(x), expected)
