@@ -1,0 +1,106 @@
+"""Model folders in the hub's usual layout, written so that a folder is whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlx_speak.errors import ModelFormatError
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+    import numpy as np
+
+
+@contextlib.contextmanager
+def atomic_folder(destination: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside `destination` that takes its place when the block succeeds.
+
+    The files are flushed to disk before the rename. When the block fails, nothing of the new
+    folder is left, and an older one stays as it was.
+
+    Raises:
+        ModelFormatError: `destination` exists and is neither empty nor a model folder, so
+            replacing it could destroy something else.
+    """
+    destination = Path(destination).expanduser().absolute()
+    _check_replaceable(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as own:
+        folder = Path(own, "new")
+        folder.mkdir()
+        yield folder
+        for path in folder.rglob("*"):
+            _flush(path)
+        _flush(folder)
+        old = Path(own, "old")
+        if destination.exists():
+            destination.rename(old)
+        try:
+            folder.rename(destination)
+        except OSError:
+            if old.exists():
+                old.rename(destination)
+            raise
+        _flush(destination.parent)
+
+
+def save_model(
+    folder: Path, config: Mapping[str, Any], weights: Mapping[str, mx.array | np.ndarray]
+) -> None:
+    """Write `config.json` and `model.safetensors` into a folder.
+
+    Args:
+        config: must name its `model_type`.
+        weights: arrays by parameter name.
+    """
+    if not isinstance(config.get("model_type"), str):
+        raise ModelFormatError("a model's config needs a 'model_type'")
+    text = json.dumps(config, indent=2, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    save_tensors(folder / "model.safetensors", weights)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, mx.array | np.ndarray]) -> None:
+    """Write arrays to a safetensors file, creating its folder."""
+    import mlx.core as mx
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        name: tensor if isinstance(tensor, mx.array) else mx.array(tensor)
+        for name, tensor in sorted(tensors.items())
+    }
+    mx.save_safetensors(str(path), arrays, metadata={"format": "mlx"})
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds a `config.json` that names a `model_type`."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and isinstance(config.get("model_type"), str)
+
+
+def _check_replaceable(destination: Path) -> None:
+    if not destination.exists():
+        return
+    if not destination.is_dir() or (
+        any(destination.iterdir()) and not is_model_folder(destination)
+    ):
+        raise ModelFormatError(
+            f"{destination} exists and is not a model folder; give another destination"
+        )
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,19 @@
+"""Where mlx_speak keeps what it fetched and built: `$MLX_SPEAK_HOME`, else `~/.cache/mlx_speak`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home(*parts: str) -> Path:
+    """The cache folder, or a folder within it; created when first asked for, for this user only."""
+    base = os.environ.get("MLX_SPEAK_HOME")
+    if base:
+        root = Path(base).expanduser().resolve()
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mlx_speak"
+    folder = root.joinpath(*parts)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
