@@ -1,0 +1,58 @@
+# make speak, make test, make bench: each installs what it needs into .venv and, on Linux as root,
+# system packages through apt. Nothing but Python and make has to be there before.
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+comma := ,
+LINUX := $(filter Linux,$(shell uname -s))
+EXTRAS := phonemes$(if $(LINUX),$(comma)cpu)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# What `make speak` says, and how.
+SESSION ?= examples/sessions/claude.jsonl
+TO ?= pt
+SPEAKER ?= pf_dora
+
+# Spinning OpenMP threads slow each other down where cores are few.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: speak test lint bench clean
+
+speak: .venv/speak
+	$(BIN)/python -m mlx_speak.convert packages
+	$(BIN)/mlx-speak --to $(TO) --speaker $(SPEAKER) --output speech.wav < $(SESSION)
+	@echo "speech.wav holds the speech."
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/test
+	$(BIN)/python benchmarks/translation.py
+	$(BIN)/python benchmarks/speech.py
+
+.venv/speak: pyproject.toml
+ifdef LINUX
+	.ci/packages libportaudio2:libportaudio.so g++:g++ npm:npm
+	@$(PYTHON) -c "import ensurepip" 2>/dev/null || .ci/packages python3-venv:python3-venv
+endif
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch $@
+
+.venv/test: .venv/speak
+ifdef LINUX
+	.ci/packages jackd2:jackd
+endif
+	$(PIP) install 'torch==2.13.0'
+	$(PIP) install --editable '.[$(EXTRAS),test,oracle]'
+	$(PIP) install --no-deps 'kokoro==0.9.4'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info speech.wav

@@ -1,0 +1,111 @@
+"""The `mlx-speak` command: standard input to ears.
+
+claude -p "…" --output-format stream-json --verbose | mlx-speak --to pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import SpeakError
+from .languages import Language
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mlx-speak",
+        description="Speak a stream of text from standard input, translated as it arrives.",
+        epilog="""example: claude -p "Explain this repository" --output-format stream-json """
+        """--verbose --include-partial-messages | mlx-speak --to pt""",
+    )
+    parser.add_argument("--to", required=True, metavar="LANGUAGE", help="language to speak: pt, ja")
+    parser.add_argument(
+        "--from", dest="source", default="en", metavar="LANGUAGE", help="of the text (default: en)"
+    )
+    parser.add_argument(
+        "--voice", default="kokoro", help="alias, hub id or folder (default: kokoro)"
+    )
+    parser.add_argument("--speaker", help="one of the voice's speakers, such as pf_dora")
+    parser.add_argument("--speed", type=float, default=1.0, help="of speech (default: 1.0)")
+    parser.add_argument(
+        "--translator", help="alias, hub id or folder (default: chosen by the two languages)"
+    )
+    parser.add_argument(
+        "--format",
+        default="auto",
+        choices=["auto", "claude", "codex", "gemini", "openai", "text"],
+        help="of the input (default: auto)",
+    )
+    parser.add_argument(
+        "--output",
+        action="append",
+        metavar="speakers|null|FILE.wav",
+        help="where the sound goes (default: speakers); may be given twice",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--version", action="version", version=f"mlx-speak {__version__}")
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.source = Language.parse(arguments.source)
+        arguments.to = Language.parse(arguments.to)
+    except SpeakError as error:
+        parser.error(str(error))
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse_arguments(argv)
+
+    import mlx_speak as ms
+
+    from .status import Status
+
+    failed = 0
+    with Status(quiet=arguments.quiet) as status:
+        try:
+            status.note("loading the models")
+            translator = None
+            if arguments.translator or arguments.source.flores != arguments.to.flores:
+                name = arguments.translator or ms.default_translator(arguments.source, arguments.to)
+                translator = ms.load_translator(name)
+            with ms.Pipeline(
+                translator,
+                ms.load_voice(arguments.voice),
+                source=arguments.source,
+                target=arguments.to,
+                output=arguments.output or "speakers",
+                speaker=arguments.speaker,
+                speed=arguments.speed,
+            ) as pipe:
+                pipe.warm_up()
+                status.follow(pipe)
+                # Unbuffered, so that text is seen as it arrives and no lock is held at exit.
+                with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
+                    for utterance in pipe.run(ms.read_stream(stream, format=arguments.format)):
+                        status.show(utterance)
+                        failed += utterance.error is not None
+                status.note(str(pipe.stats()))
+        except SpeakError as error:
+            status.error(str(error))
+            return 2
+    return 1 if failed else 0
+
+
+def command() -> None:
+    """The console script: `main`, and an exit that waits neither for stdin nor for a model."""
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    command()

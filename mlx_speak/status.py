@@ -1,0 +1,93 @@
+"""What the command shows while it speaks: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+    from .utterance import Utterance
+
+
+def _milliseconds(start: float | None, end: float | None) -> str:
+    return "–" if start is None or end is None else f"{(end - start) * 1e3:.0f} ms"
+
+
+class Status:
+    """Prints to stderr, leaving stdout alone. Text from the stream is never read as markup."""
+
+    def __init__(self, quiet: bool = False):
+        self._quiet = quiet
+        self._console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+        self._pipe: Pipeline | None = None
+        self._live = Live(
+            get_renderable=self._line,
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Status:
+        if self._console.is_terminal and not self._quiet:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def follow(self, pipe: Pipeline) -> None:
+        """Show this pipeline's doings in the live line."""
+        self._pipe = pipe
+
+    def note(self, message: str) -> None:
+        if not self._quiet:
+            self._console.print(Text(message, style="dim"))
+
+    def error(self, message: str) -> None:
+        self._console.print(Text(f"mlx-speak: {message}", style="red"))
+
+    def show(self, utterance: Utterance) -> None:
+        """One sentence that is over: what was read, what was said, and how long each part took."""
+        if utterance.error is not None:
+            self.error(f"sentence {utterance.index + 1} ({utterance.source!r}): {utterance.error}")
+        if self._quiet:
+            return
+        times = utterance.times
+        line = Text(f"{utterance.index + 1:3} ", style="dim")
+        line.append(utterance.source, style="default")
+        if utterance.text and utterance.text != utterance.source:
+            line.append("\n    " + utterance.text, style="bold cyan")
+        line.append(
+            f"\n    translated {_milliseconds(times.found, times.translated)}"
+            f" · first chunk {_milliseconds(times.translated, times.first_chunk)}"
+            f" · first sound {_milliseconds(times.seen, times.heard)}"
+            f" · {utterance.audio_seconds:.1f} s of speech"
+            + (f" · {utterance.state}" if utterance.state != "heard" else ""),
+            style="dim",
+        )
+        self._console.print(line)
+
+    def _line(self) -> Text:
+        if self._pipe is None:
+            return Text("…", style="dim")
+        current, stats = self._pipe.current, self._pipe.stats()
+        line = Text("♪ ", style="green")
+        line.append(str(current) if current else "listening")
+        backlog = max(self._pipe.backlog - 1, 0)
+        latency = stats.percentile(stats.latencies, 50)
+        line.append(
+            f"  [{backlog} waiting"
+            + (f", first sound {latency * 1e3:.0f} ms" if latency is not None else "")
+            + (f", {stats.underruns} underruns" if stats.underruns else "")
+            + "]",
+            style="dim",
+        )
+        line.truncate(max(self._console.width, 20), overflow="ellipsis")
+        return line
