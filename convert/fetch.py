@@ -9,7 +9,6 @@ did not is discarded.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -18,11 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
-from mlx_speak.home import home
+from mlx_speak.home import home, lock
 
 Progress = Callable[[int], None]
 """Called now and then with the number of bytes that have arrived."""
@@ -152,7 +151,7 @@ def _fetch(
     """The file with this digest from the cache, or by the client's command into the cache."""
     cache = home("packages")
     kept = cache / sha256
-    with _lock(cache / f".{sha256}.lock"):
+    with lock(f"package-{sha256[:16]}"):
         if (file := _only_file(kept)) and digest(file) == sha256:
             if progress:
                 progress(file.stat().st_size)
@@ -226,11 +225,3 @@ def _largest_file(folder: Path) -> int:
         with contextlib.suppress(OSError):  # pip moves its files about
             largest = max(largest, path.stat().st_size)
     return largest
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold an advisory lock, which the system releases if this process dies."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

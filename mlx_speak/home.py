@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -17,3 +20,14 @@ def home(*parts: str) -> Path:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Hold the lock of that name among all processes of this user.
+
+    The system releases it when the process dies, however it does.
+    """
+    with (home("locks") / name).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,62 @@
+"""The number format of a converted folder: floating point type, or quantised weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlx_speak.errors import ModelFormatError
+
+from .folder import save_model
+
+DTYPES = ("float32", "float16", "bfloat16")
+BITS = (8, 4)
+GROUP_SIZES = (32, 64, 128)
+
+
+def check_precision(dtype: str | None, bits: int | None, group_size: int) -> None:
+    """Raise ModelFormatError for a precision that does not exist, before any work is done."""
+    for what, value, known in (
+        ("dtype", dtype, (None, *DTYPES)),
+        ("bits", bits, (None, *BITS)),
+        ("group_size", group_size, GROUP_SIZES),
+    ):
+        if value not in known:
+            raise ModelFormatError(f"{what} must be one of {known}, not {value!r}")
+
+
+def set_precision(
+    folder: Path, *, dtype: str | None = None, bits: int | None = None, group_size: int = 64
+) -> None:
+    """Rewrite the weights of a converted folder in another precision, in place.
+
+    Args:
+        dtype: for every floating-point parameter.
+        bits: quantise those linear and embedding layers whose rows divide into groups.
+        group_size: weights that share a scale and a bias.
+
+    Raises:
+        ModelFormatError: the weights are quantised already and would be quantised again.
+    """
+    import mlx.core as mx
+    import mlx.nn as nn
+    from mlx.utils import tree_flatten
+
+    from mlx_speak import hub
+
+    config = hub.read_config(folder)
+    if bits and "quantization" in config:
+        raise ModelFormatError(f"{folder} is quantised already; convert the original instead")
+    model = hub.load_model(folder)
+    if dtype:
+        model.set_dtype(getattr(mx, dtype))
+        config["dtype"] = dtype
+    if bits:
+
+        def divides(_: str, module: nn.Module) -> bool:
+            return hasattr(module, "to_quantized") and module.weight.shape[-1] % group_size == 0
+
+        nn.quantize(model, group_size, bits, class_predicate=divides)
+        config["quantization"] = {"group_size": group_size, "bits": bits}
+    weights: dict[str, Any] = dict(tree_flatten(model.parameters()))
+    save_model(folder, config, weights)
