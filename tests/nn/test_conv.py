@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from mlx_speak.nn import conv
 from mlx_speak.nn.conv import Conv1d, ConvTranspose1d, conv1d, conv_transpose1d
 
 # float32 sums of at most a few thousand unit-normal products, relative to the largest output.
@@ -74,9 +75,26 @@ CONV1D = [
     (1, 2, 4, 4, 7, 1, 3, 1, 1),
     (1, 1, 4, 4, 3, 1, 1, 1, 1),
     (1, 3, 4, 4, 11, 1, 25, 5, 1),
+    # long enough for the CPU's products by phase
+    (1, 1500, 4, 6, 7, 1, 3, 1, 1),
+    (2, 1501, 4, 6, 3, 1, 3, 3, 1),
+    (1, 2003, 4, 4, 3, 1, 0, 5, 1),
+    (2, 1600, 3, 4, 12, 6, 3, 1, 1),
+    (1, 1601, 3, 4, 12, 6, 0, 1, 1),
+    (1, 300, 3, 4, 1, 1, 0, 1, 1),
+    (1, 601, 3, 4, 2, 2, 1, 1, 1),
+    (1, 900, 3, 4, 4, 2, 0, 2, 1),
 ]
 
 
+@pytest.fixture(params=[1, None], ids=["phases", "default"])
+def least_rows(request, monkeypatch):
+    """Run once with the products by phase forced on inputs of any length."""
+    if request.param:
+        monkeypatch.setattr(conv, "_LEAST_ROWS", request.param)
+
+
+@pytest.mark.usefixtures("least_rows")
 @pytest.mark.parametrize("case", CONV1D, ids=str)
 def test_conv1d_is_its_definition(case):
     batch, length, channels, out_channels, taps, stride, padding, dilation, groups = case
@@ -108,9 +126,12 @@ CONV_TRANSPOSE1D = [
     (1, 1, 4, 4, 4, 2, 1, 0, 1),
     (1, 9, 4, 4, 3, 1, 1, 0, 1),
     (1, 9, 4, 4, 2, 3, 0, 1, 1),
+    (2, 700, 4, 3, 12, 6, 3, 0, 1),
+    (1, 701, 4, 3, 7, 3, 1, 2, 1),
 ]
 
 
+@pytest.mark.usefixtures("least_rows")
 @pytest.mark.parametrize("case", CONV_TRANSPOSE1D, ids=str)
 def test_conv_transpose1d_is_its_definition(case):
     batch, length, channels, out_channels, taps, stride, padding, output_padding, groups = case
@@ -132,12 +153,41 @@ def test_conv_transpose1d_is_its_definition(case):
 
 def test_modules_hold_mlx_layout_and_apply_the_functions():
     x = mx.array(random(1, 30, 8))
-    conv = Conv1d(8, 6, 5, padding=4, dilation=2, groups=2)
-    assert conv.weight.shape == (6, 5, 4)
-    expected = conv1d(x, conv.weight, conv.bias, padding=4, dilation=2, groups=2)
-    assert mx.array_equal(conv(x), expected)
+    layer = Conv1d(8, 6, 5, padding=4, dilation=2, groups=2)
+    assert layer.weight.shape == (6, 5, 4)
+    expected = conv1d(x, layer.weight, layer.bias, padding=4, dilation=2, groups=2)
+    assert mx.array_equal(layer(x), expected)
     up = ConvTranspose1d(8, 6, 4, stride=2, padding=1, bias=False)
     assert up.weight.shape == (6, 4, 8)
     assert "bias" not in up
     expected = conv_transpose1d(x, up.weight, stride=2, padding=1)
     assert mx.array_equal(up(x), expected)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_shapes_that_do_not_fit_are_errors(dilation):
+    weight = mx.zeros((4, 5, 8))
+    with pytest.raises(ValueError, match=r"weight|channels"):
+        conv1d(mx.zeros((1, 30, 6)), weight, dilation=dilation)
+    with pytest.raises(ValueError, match=r"kernel|smaller"):
+        conv1d(mx.zeros((1, 4, 8)), weight, dilation=dilation)
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_half_precision_stays_half(dtype):
+    x, weight = random(1, 40, 8), random(6, 3, 8)
+    ours = conv1d(mx.array(x, dtype), mx.array(weight, dtype), padding=2, dilation=2)
+    assert ours.dtype == dtype
+    expected = reference_conv1d(x, weight, None, 1, 2, 2, 1)
+    error = abs(np.array(ours.astype(mx.float32)) - expected).max()
+    # 24 products of inputs rounded to 8 bits (bfloat16).
+    assert error <= 2.0**-6 * abs(expected).max()
+
+
+def test_on_other_devices_mlx_convolves(monkeypatch):
+    monkeypatch.setattr(conv, "_on_cpu", lambda: False)
+    x, weight = mx.array(random(1, 40, 8)), mx.array(random(6, 4, 8))
+    assert mx.array_equal(conv1d(x, weight, padding=2, dilation=2), mx.conv1d(x, weight, 1, 2, 2))
+    expected = mx.conv_transpose1d(x, weight, 2, 1, 1, 1)
+    ours = conv_transpose1d(x, weight, stride=2, padding=1, output_padding=1)
+    assert mx.array_equal(ours, expected)
