@@ -1,0 +1,384 @@
+"""Bring Kokoro to MLX from each of the layouts it is published in.
+
+- hexgrad/Kokoro-82M: `kokoro-v1_0.pth`, five state dicts in a dict, with weight norm;
+- mlx-community's copies: one flat safetensors file, in torch's or mlx-audio's names and axes,
+  possibly quantized;
+- the dynamic int8 ONNX export of thewh1teagle/kokoro-onnx, which packages ship.
+
+All end as the same folder: weight norm folded, convolutions in MLX's axes (out, kernel, in), q, k
+and v in one matrix, both directions of an LSTM in one array.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+
+from .folder import atomic_folder, save_model, save_tensors
+from .kokoro_onnx import read_kokoro_onnx
+from .torch_file import read_torch
+
+Weights = dict[str, np.ndarray]
+
+
+def convert_kokoro(
+    source: str | Path, destination: str | Path, *, voices: str | Path | None = None
+) -> Path:
+    """Convert a Kokoro checkpoint and its voices to a folder that `load_voice` reads.
+
+    Args:
+        source: a .pth, .safetensors or .onnx file, or a folder that holds one.
+        destination: folder to write: config.json, model.safetensors, voices/NAME.safetensors.
+        voices: a folder of .pt, .safetensors or raw float32 .bin files, or one .npz; by default
+            the folder `voices` beside the checkpoint.
+
+    Returns:
+        The destination.
+
+    Raises:
+        ModelNotFoundError: no checkpoint at `source`, or no voices at `voices`.
+        ModelFormatError: a file is damaged or not Kokoro.
+    """
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    from mlx_speak.speech.kokoro.model import Kokoro, KokoroConfig
+
+    checkpoint = _find_checkpoint(Path(source).expanduser())
+    config = _read_config(checkpoint)
+    precision, reference = _read_reference(checkpoint, config)
+    try:
+        model_config = KokoroConfig.from_dict(config)
+        model = Kokoro(model_config)
+        weights = rename(reference, len(model_config.istftnet.resblock_kernel_sizes))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFormatError(f"{checkpoint} is not a Kokoro checkpoint: {error!r}") from error
+    expected = {name: array.shape for name, array in tree_flatten(model.parameters())}
+    _compare(checkpoint, expected, {name: array.shape for name, array in weights.items()})
+
+    if voices is None:
+        beside = checkpoint.parent / "voices"
+        packs = dict(read_voices(beside)) if beside.is_dir() else {}
+    else:
+        packs = dict(read_voices(Path(voices).expanduser()))
+    shape = (model_config.max_phonemes, 1, 2 * model_config.style_dim)
+    for name, pack in packs.items():
+        if pack.shape != shape:
+            raise ModelFormatError(f"voice {name!r} has shape {pack.shape}, not {shape}")
+
+    destination = Path(destination).expanduser()
+    with atomic_folder(destination) as folder:
+        provenance = {"checkpoint": checkpoint.name, "precision": precision}
+        save_model(
+            folder,
+            {
+                "model_type": "kokoro",
+                **config,
+                "sample_rate": model_config.sample_rate,
+                "provenance": provenance,
+            },
+            weights,
+        )
+        for name, pack in packs.items():
+            save_tensors(folder / "voices" / f"{name}.safetensors", {"voice": mx.array(pack)})
+    return destination
+
+
+def _find_checkpoint(source: Path) -> Path:
+    if source.is_file():
+        return source
+    for pattern in ("kokoro*.pth", "*.pth", "kokoro*.safetensors", "*.safetensors", "*.onnx"):
+        if found := sorted(source.glob(pattern)):
+            return found[0]
+    raise ModelNotFoundError(f"no Kokoro checkpoint (.pth, .safetensors, .onnx) at {source}")
+
+
+def _read_config(checkpoint: Path) -> dict[str, Any]:
+    """config.json beside the checkpoint, or that of v1.0 if the file's name says it is that."""
+    path = checkpoint.parent / "config.json"
+    if not path.is_file():
+        if not re.match(r"kokoro-v1[._]0\b", checkpoint.name):
+            raise ModelNotFoundError(f"{checkpoint} needs its config.json beside it")
+        path = Path(__file__).with_name("kokoro_v1_0.json")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFormatError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict) or not {"vocab", "istftnet", "plbert"} <= config.keys():
+        raise ModelFormatError(f"{path} is not the configuration of a Kokoro model")
+    return config
+
+
+def _read_reference(checkpoint: Path, config: Mapping[str, Any]) -> tuple[str, Weights]:
+    """How precise the weights are, and the weights by the reference's names, in torch's axes."""
+    if checkpoint.suffix == ".onnx":
+        return "int8 onnx", read_kokoro_onnx(checkpoint)
+    if checkpoint.suffix == ".safetensors":
+        weights = _read_safetensors(checkpoint, config)
+        quantized = config.get("quantization")
+        return f"{quantized['bits']}-bit" if quantized else "float", _fold_weight_norm(weights)
+    parts = read_torch(checkpoint)
+    if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
+        raise ModelFormatError(f"{checkpoint} is not a dict of state dicts")
+    weights = {
+        f"{part}.{str(name).removeprefix('module.')}": np.asarray(array, np.float32)
+        for part, state in parts.items()
+        for name, array in state.items()
+        if isinstance(array, np.ndarray)
+    }
+    return "float32", _fold_weight_norm(weights)
+
+
+_MLX_AUDIO_LSTM = {
+    "Wx": "weight_ih_l0",
+    "Wh": "weight_hh_l0",
+    "bias_ih": "bias_ih_l0",
+    "bias_hh": "bias_hh_l0",
+}
+
+
+def _read_safetensors(path: Path, config: Mapping[str, Any]) -> Weights:
+    """mlx-community's layout; what mlx-audio renamed or turned round is turned back."""
+    import mlx.core as mx
+
+    try:
+        arrays = mx.load(str(path))
+    except (RuntimeError, ValueError) as error:
+        raise ModelFormatError(f"{path} is not a safetensors file: {error}") from error
+    assert isinstance(arrays, dict)
+    quantization = config.get("quantization") or {}
+    weights = {}
+    for name, array in arrays.items():
+        if name.endswith((".scales", ".biases")):
+            continue
+        stem = name.removesuffix(".weight")
+        if f"{stem}.scales" in arrays:
+            array = mx.dequantize(
+                array,
+                arrays[f"{stem}.scales"],
+                arrays.get(f"{stem}.biases"),
+                group_size=quantization["group_size"],
+                bits=quantization["bits"],
+            )
+        weights[_torch_name(name)] = np.array(array.astype(mx.float32))
+
+    # One convolution whose kernel cannot be taken for its channels tells the axes of all.
+    witness = weights.get("text_encoder.cnn.0.0.weight_v", np.empty((0, 0, 0)))
+    if witness.ndim == 3 and witness.shape[1] == config["text_encoder_kernel_size"]:
+        weights = {
+            name: array.swapaxes(1, 2) if array.ndim == 3 else array
+            for name, array in weights.items()
+        }
+    return weights
+
+
+def _torch_name(name: str) -> str:
+    """Undo mlx-audio's names of LSTM parameters: `Wx_backward` → `weight_ih_l0_reverse`."""
+    match = re.fullmatch(r"(.*\.)(Wx|Wh|bias_ih|bias_hh)_(forward|backward)", name)
+    if not match:
+        return name
+    stem, kind, direction = match.groups()
+    return stem + _MLX_AUDIO_LSTM[kind] + ("_reverse" if direction == "backward" else "")
+
+
+def _fold_weight_norm(weights: Weights) -> Weights:
+    """weight_g · weight_v / |weight_v| → weight; a filter of zeros stays one."""
+    folded = {}
+    for name, array in weights.items():
+        if name.endswith(".weight_g"):
+            continue
+        if name.endswith(".weight_v"):
+            stem = name.removesuffix("_v")
+            norm = np.sqrt(np.square(array, dtype=np.float64).sum(axis=(1, 2), keepdims=True))
+            gain = weights[f"{stem}_g"].reshape(norm.shape)
+            array = (array * (gain / np.where(norm == 0, 1, norm))).astype(np.float32)
+            name = stem
+        folded[name] = array
+    return folded
+
+
+_DROPPED = re.compile(r"bert\.pooler\.|.*position_ids$|bert\.embeddings\.token_type_embeddings\.")
+
+_RENAMES = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^bert_encoder\.", "bert_proj."),
+        (r"^bert\.embeddings\.LayerNorm\.", "bert.embedding_norm."),
+        (r"^bert\.embeddings\.", "bert."),
+        (r"^bert\.encoder\.embedding_hidden_mapping_in\.", "bert.embedding_proj."),
+        (r"^bert\.encoder\.albert_layer_groups\.0\.albert_layers\.0\.", "bert.layer."),
+        (r"^bert\.layer\.attention\.dense\.", "bert.layer.out."),
+        (r"^bert\.layer\.attention\.LayerNorm\.", "bert.layer.attention_norm."),
+        (r"^bert\.layer\.full_layer_layer_norm\.", "bert.layer.ffn_norm."),
+        (r"^bert\.layer\.ffn\.", "bert.layer.ffn_in."),
+        (r"^bert\.layer\.ffn_output\.", "bert.layer.ffn_out."),
+        (r"^predictor\.lstm\.", "predictor.duration_lstm."),
+        (r"^predictor\.duration_proj\.linear_layer\.", "predictor.duration_proj."),
+        (r"^predictor\.shared\.", "predictor.frame_lstm."),
+        (r"^predictor\.F0(_proj)?\.", r"predictor.f0\1."),
+        (r"^predictor\.N(_proj)?\.", r"predictor.energy\1."),
+        (r"^text_encoder\.cnn\.(\d+)\.0\.", r"text_encoder.convs.\1."),
+        (r"^text_encoder\.cnn\.(\d+)\.1\.(gamma|weight)$", r"text_encoder.norms.\1.weight"),
+        (r"^text_encoder\.cnn\.(\d+)\.1\.(beta|bias)$", r"text_encoder.norms.\1.bias"),
+        (r"^decoder\.F0_conv\.", "decoder.f0_conv."),
+        (r"^decoder\.N_conv\.", "decoder.energy_conv."),
+        (r"^decoder\.asr_res\.0\.", "decoder.text_residual."),
+        (r"^decoder\.generator\.m_source\.l_linear\.", "decoder.generator.source.merge."),
+        (r"^decoder\.generator\.ups\.(\d+)\.", r"decoder.generator.stages.\1.up."),
+        (r"\.noise_convs\.(\d+)\.", r".stages.\1.source_conv."),
+        (r"\.noise_res\.(\d+)\.", r".stages.\1.source_block."),
+        (r"\.conv1x1\.", ".shortcut."),
+        (r"\.convs1\.", ".dilated."),
+        (r"\.convs2\.", ".plain."),
+        (r"\.adain(\d)\.", r".norm\1."),
+    )
+]
+
+
+def rename(reference: Mapping[str, np.ndarray], blocks_per_stage: int) -> Weights:
+    """The reference's folded parameters (torch's names and axes) as `Kokoro`'s.
+
+    Args:
+        reference: by the names of `kokoro.model.KModel`.
+        blocks_per_stage: residual blocks after each upsampling, numbered through there.
+    """
+    reference = dict(_absorb_instance_norm(reference))
+    word = "bert.embeddings.word_embeddings.weight"
+    reference[word] = reference[word] + reference["bert.embeddings.token_type_embeddings.weight"][0]
+    weights: Weights = {}
+    for name, array in reference.items():
+        if _DROPPED.match(name) or "_l0" in name or _is_qkv(name):
+            continue
+        weights[_renamed(name, blocks_per_stage)] = _mlx_axes(name, array)
+    for stem in {name.partition(".weight_ih_l0")[0] for name in reference if "_ih_l0" in name}:
+        if "bias_ih_l0" not in stem:
+            for name, array in _lstm(reference, stem):
+                weights[_renamed(name, blocks_per_stage)] = array
+    attention = "bert.encoder.albert_layer_groups.0.albert_layers.0.attention"
+    for kind in ("weight", "bias"):
+        weights[f"bert.layer.qkv.{kind}"] = np.concatenate(
+            [reference[f"{attention}.{part}.{kind}"] for part in ("query", "key", "value")]
+        )
+    return weights
+
+
+def _is_qkv(name: str) -> bool:
+    return re.search(r"\.attention\.(query|key|value)\.", name) is not None
+
+
+def _renamed(name: str, blocks_per_stage: int) -> str:
+    if match := re.match(r"predictor\.text_encoder\.lstms\.(\d+)\.(.*)", name):
+        index, rest = int(match[1]), match[2]  # LSTMs and norms take turns in one list
+        kind = "norms" if index % 2 else "lstms"
+        return f"predictor.text_encoder.{kind}.{index // 2}.{rest}"
+    if match := re.match(r"(decoder\.generator)\.resblocks\.(\d+)\.(.*)", name):
+        stage, block = divmod(int(match[2]), blocks_per_stage)
+        name = f"{match[1]}.stages.{stage}.blocks.{block}.{match[3]}"
+    for pattern, replacement in _RENAMES:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def _mlx_axes(name: str, array: np.ndarray) -> np.ndarray:
+    if ".alpha" in name:
+        return array.reshape(-1)  # (1, channels, 1)
+    if array.ndim != 3:
+        return array
+    if ".ups." in name:  # a transposed convolution: (in, out, kernel) → (out, kernel, in)
+        return np.ascontiguousarray(array.transpose(1, 2, 0))
+    return np.ascontiguousarray(array.swapaxes(1, 2))  # (out, in, kernel) → (out, kernel, in)
+
+
+def _lstm(reference: Mapping[str, np.ndarray], stem: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Torch's eight arrays of a bidirectional LSTM as the three of `BiLSTM`."""
+
+    def stacked(kind: str) -> np.ndarray:
+        directions = [reference[f"{stem}.{kind}_l0{suffix}"] for suffix in ("", "_reverse")]
+        both = np.stack(directions)
+        i, f, g, o = np.split(both, 4, axis=1)
+        return np.concatenate([i, f, o, g], axis=1)
+
+    yield f"{stem}.weight_ih", stacked("weight_ih")
+    yield f"{stem}.weight_hh", stacked("weight_hh")
+    yield f"{stem}.bias", stacked("bias_ih") + stacked("bias_hh")
+
+
+def _absorb_instance_norm(
+    reference: Mapping[str, np.ndarray],
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Fold the affine part that torch's copy of AdaIN carries for its exporter into `fc`.
+
+    (1 + γ)(w·x̂ + b) + β with (γ, β) = fc(s) is AdaIN again, and hexgrad's weights have none.
+    """
+    for name, array in reference.items():
+        stem, _, kind = name.rpartition(".")
+        if stem.endswith(".norm"):
+            continue
+        affine = f"{stem.removesuffix('.fc')}.norm"
+        if stem.endswith(".fc") and f"{affine}.weight" in reference:
+            gamma, beta = np.split(array, 2)
+            column = (-1,) + (1,) * (array.ndim - 1)
+            scale = reference[f"{affine}.weight"].reshape(column)
+            shift = reference[f"{affine}.bias"].reshape(column)
+            if kind == "bias":
+                array = np.concatenate([scale * (1 + gamma) - 1, beta + shift * (1 + gamma)])
+            else:
+                array = np.concatenate([scale * gamma, beta + shift * gamma])
+        yield name, array
+
+
+def _compare(
+    path: Path, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [f"{name} is unknown" for name in found if name not in expected]
+    wrong += [
+        f"{name} has shape {found[name]}, not {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelFormatError(f"{path} does not fit its config: {'; '.join(wrong[:3])}{more}")
+
+
+def read_voices(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The style vectors of each voice at `path`, (phonemes, 1, 2 · style_dim) float32 by name.
+
+    Raises:
+        ModelNotFoundError: nothing there that could be a voice.
+    """
+    import mlx.core as mx
+
+    found = False
+    files = [path] if path.is_file() else sorted(path.glob("*")) if path.is_dir() else []
+    for file in files:
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                packs = {name: arrays[name] for name in arrays.files}
+        elif file.suffix == ".pt":
+            packs = {file.stem: read_torch(file)}
+        elif file.suffix == ".safetensors":
+            tensors = mx.load(str(file))
+            if not isinstance(tensors, dict) or len(tensors) != 1:
+                raise ModelFormatError(f"{file} does not hold one Kokoro voice")
+            (tensor,) = tensors.values()
+            packs = {file.stem: np.array(tensor.astype(mx.float32))}
+        elif file.suffix == ".bin":
+            packs = {file.stem: np.fromfile(file, "<f4")}
+        else:
+            continue
+        for name, pack in packs.items():
+            if not isinstance(pack, np.ndarray) or pack.size % 256 or not np.isfinite(pack).all():
+                raise ModelFormatError(f"{file} does not hold a Kokoro voice")
+            found = True
+            yield name, pack.astype(np.float32).reshape(-1, 1, 256)
+    if not found:
+        raise ModelNotFoundError(f"no voices (.pt, .safetensors, .bin, .npz) at {path}")

@@ -1,0 +1,101 @@
+"""Short-time Fourier transforms with small windows, as matrix products.
+
+For the 20-point transforms of an iSTFT vocoder a product with the Fourier basis is cheaper than
+an FFT, and its window comes for free. Both functions follow `torch.stft` and `torch.istft` with
+a periodic Hann window, `center=True` and reflected borders.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import mlx.core as mx
+import numpy as np
+
+
+def stft(x: mx.array, n_fft: int, hop_length: int) -> tuple[mx.array, mx.array]:
+    """Real and imaginary parts of the centred short-time Fourier transform.
+
+    Args:
+        x: (batch, samples), with more than n_fft / 2 samples.
+        n_fft: window and transform length.
+        hop_length: samples between frames.
+
+    Returns:
+        Two arrays (batch, 1 + samples // hop_length, n_fft // 2 + 1).
+    """
+    batch, samples = x.shape
+    half = n_fft // 2
+    if samples <= half:
+        raise ValueError(f"{samples} samples are too few to reflect {half} at each border")
+    left, right = x[:, half:0:-1], x[:, -2 : -half - 2 : -1]
+    x = mx.contiguous(mx.concatenate([left, x, right], axis=1))
+    frames = 1 + samples // hop_length
+    windows = mx.as_strided(x, (batch, frames, n_fft), (x.shape[1], hop_length, 1))
+    spectrum = windows @ mx.array(_analysis_basis(n_fft))
+    return spectrum[..., : half + 1], spectrum[..., half + 1 :]
+
+
+def istft(real: mx.array, imag: mx.array, n_fft: int, hop_length: int) -> mx.array:
+    """The signal whose `stft` comes nearest to the given one, by weighted overlap-add.
+
+    Args:
+        real: (batch, frames, n_fft // 2 + 1).
+        imag: the same; at zero and at the Nyquist frequency it counts for nothing.
+        n_fft: window and transform length, a multiple of `hop_length`.
+        hop_length: samples between frames.
+
+    Returns:
+        (batch, (frames − 1) · hop_length).
+    """
+    if n_fft % hop_length:
+        raise ValueError(f"n_fft {n_fft} is not a multiple of hop_length {hop_length}")
+    frames = real.shape[1]
+    windows = mx.concatenate([real, imag], axis=-1) @ mx.array(_synthesis_basis(n_fft))
+    envelope = mx.broadcast_to(mx.array(_hann(n_fft) ** 2, mx.float32), (1, frames, n_fft))
+    half = n_fft // 2
+    kept = slice(half, half + (frames - 1) * hop_length)
+    return _overlap_add(windows, hop_length)[:, kept] / _overlap_add(envelope, hop_length)[:, kept]
+
+
+def _overlap_add(windows: mx.array, hop_length: int) -> mx.array:
+    """Sum (batch, frames, n_fft) windows that start `hop_length` apart: (batch, samples)."""
+    batch, frames, n_fft = windows.shape
+    overlap = n_fft // hop_length
+    hops = windows.reshape(batch, frames, overlap, hop_length)
+    total = sum(
+        mx.pad(hops[:, :, k], ((0, 0), (k, overlap - 1 - k), (0, 0))) for k in range(overlap)
+    )
+    return total.reshape(batch, -1)
+
+
+def _hann(n_fft: int) -> np.ndarray:
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+
+
+def _angles(n_fft: int) -> np.ndarray:
+    """Phase of each bin at each sample, (n_fft, bins), reduced exactly before it is scaled."""
+    turns = np.outer(np.arange(n_fft), np.arange(n_fft // 2 + 1)) % n_fft
+    return 2 * np.pi * turns / n_fft
+
+
+@lru_cache(maxsize=8)
+def _analysis_basis(n_fft: int) -> np.ndarray:
+    """Windowed Fourier basis (n_fft, 2 · bins): cosines, then negative sines."""
+    angles = _angles(n_fft)
+    sine = np.sin(angles)
+    sine[:, [0, -1]] = 0  # exactly, so that the phase there is 0 or π and nothing between
+    basis = np.concatenate([np.cos(angles), -sine], axis=1)
+    return (_hann(n_fft)[:, None] * basis).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _synthesis_basis(n_fft: int) -> np.ndarray:
+    """Windowed inverse real transform (2 · bins, n_fft) for real parts over imaginary ones."""
+    angles = _angles(n_fft).T
+    weight = np.full((n_fft // 2 + 1, 1), 2 / n_fft)
+    weight[[0, -1]] = 1 / n_fft
+    sine = np.sin(angles)
+    sine[[0, -1]] = 0
+    basis = np.concatenate([weight * np.cos(angles), -weight * sine])
+    return (_hann(n_fft) * basis).astype(np.float32)
