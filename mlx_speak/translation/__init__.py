@@ -1,1 +1,5 @@
-"""TODO"""
+"""Text in one language to text in another."""
+
+from .translator import Translation, Translator
+
+__all__ = ["Translation", "Translator"]

@@ -1,0 +1,270 @@
+"""What every translator offers: text in one language to text in another, whole or as it comes."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from ..errors import UnknownLanguageError
+from ..languages import Language
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A text in another language."""
+
+    text: str
+    tokens: list[int]
+    """Target tokens of all its sentences, without those that mark a start or an end."""
+    seconds: float
+    """Wall time since translation began; in a batch, the time the whole batch took."""
+    source: Language
+    target: Language
+    source_text: str
+    final: bool = True
+    """False for the prefixes that a stream yields before the whole."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Translator(ABC):
+    """A translation model with its tokenizer.
+
+    A subclass translates sentences, several at once or one token by token; this class checks
+    the input, cuts it into sentences that the model can take, and joins what comes back.
+    """
+
+    name: str
+    max_length: int
+    """Tokens in the longest sentence that the model takes whole."""
+
+    @property
+    @abstractmethod
+    def languages(self) -> tuple[tuple[Language, ...], tuple[Language, ...]]:
+        """The languages translated from, and those translated into."""
+
+    @abstractmethod
+    def translate_sentences(
+        self, sentences: Sequence[str], source: Language, target: Language
+    ) -> list[list[int]]:
+        """Target tokens of each sentence, computed in as few batches as sensible."""
+
+    @abstractmethod
+    def stream_sentence(
+        self, sentence: str, source: Language, target: Language
+    ) -> Iterator[list[int]]:
+        """The target tokens of one sentence so far, after each step; the last list is all."""
+
+    @abstractmethod
+    def count_tokens(self, sentence: str, source: Language) -> int:
+        """Length of a sentence, comparable with `max_length`."""
+
+    @abstractmethod
+    def detokenize(self, tokens: Sequence[int], target: Language) -> str:
+        """Text of target tokens."""
+
+    @overload
+    def translate(
+        self, text: str, source: str | Language | None = None, target: str | Language | None = None
+    ) -> Translation: ...
+
+    @overload
+    def translate(
+        self,
+        text: Sequence[str],
+        source: str | Language | None = None,
+        target: str | Language | None = None,
+    ) -> list[Translation]: ...
+
+    def translate(
+        self,
+        text: str | Sequence[str],
+        source: str | Language | None = None,
+        target: str | Language | None = None,
+    ) -> Translation | list[Translation]:
+        """Translate a text, or a list of texts as one batch.
+
+        Args:
+            text: any length; it is cut into sentences. Empty lines part paragraphs.
+            source: its language; may be left out where the model knows only one.
+            target: the language wanted; likewise.
+
+        Returns:
+            One translation, or a list of them in the order of the texts.
+
+        Raises:
+            UnknownLanguageError: a language is unknown, or the model does not translate it.
+            TypeError: something else than text.
+        """
+        start = time.perf_counter()
+        texts = [text] if isinstance(text, str) else _check_list(text)
+        pair = self.pair(source, target)
+        outputs = [(t, []) for t in texts] if _same(pair) else self._translate_texts(texts, *pair)
+        seconds = time.perf_counter() - start
+        results = [
+            Translation(out, tokens, seconds, *pair, source_text)
+            for source_text, (out, tokens) in zip(texts, outputs, strict=True)
+        ]
+        return results[0] if isinstance(text, str) else results
+
+    def stream_translate(
+        self, text: str, source: str | Language | None = None, target: str | Language | None = None
+    ) -> Iterator[Translation]:
+        """Translate a text token by token.
+
+        Args and Raises are those of `translate`.
+
+        Yields:
+            After each token the translation so far: every text is a prefix of the next. The last
+            one is final and equals what `translate` returns.
+        """
+        start = time.perf_counter()
+        if not isinstance(text, str):
+            raise TypeError(f"a stream translates one str, not {type(text).__name__}")
+        pair = self.pair(source, target)
+        return self._stream(text, pair, start)
+
+    def warm_up(self) -> None:
+        """Translate a word or two, so that nothing is cold when the first sentence comes."""
+        sources, targets = self.languages
+        source = sources[0]
+        target = next(language for language in targets if language != source)
+        for _ in self.stream_translate("1, 2.", source, target):
+            pass
+        self.translate(["1.", "1, 2."], source, target)
+
+    def _translate_texts(
+        self, texts: Sequence[str], source: Language, target: Language
+    ) -> list[tuple[str, list[int]]]:
+        """The sentences of all the texts in one batch, put together again text by text."""
+        split = [self._sentences(text, source, target) for text in texts]
+        flat = [sentence for sentences in split for sentence, _ in sentences]
+        translated = iter(self.translate_sentences(flat, source, target) if flat else [])
+        outputs: list[tuple[str, list[int]]] = []
+        for sentences in split:
+            joined = ""
+            all_tokens: list[int] = []
+            for _, separator in sentences:
+                tokens = next(translated)
+                joined = _join(joined, separator, self.detokenize(tokens, target))
+                all_tokens += tokens
+            outputs.append((joined, all_tokens))
+        return outputs
+
+    def _stream(
+        self, text: str, pair: tuple[Language, Language], start: float
+    ) -> Iterator[Translation]:
+        def translation(text_so_far: str, tokens: list[int], final: bool) -> Translation:
+            seconds = time.perf_counter() - start
+            return Translation(text_so_far, tokens, seconds, *pair, text, final)
+
+        if _same(pair):
+            yield translation(text, [], True)
+            return
+        joined = ""
+        all_tokens: list[int] = []
+        for sentence, separator in self._sentences(text, *pair):
+            tokens: list[int] = []
+            shown = joined
+            for tokens in self.stream_sentence(sentence, *pair):
+                # A token may end within a character, which the decoder then shows as U+FFFD.
+                part = self.detokenize(tokens, pair[1]).rstrip("\ufffd")
+                longer = _join(joined, separator, part)
+                shown = longer if longer.startswith(shown) else shown
+                yield translation(shown, all_tokens + tokens, False)
+            joined = _join(joined, separator, self.detokenize(tokens, pair[1]))
+            all_tokens = all_tokens + tokens
+        yield translation(joined, all_tokens, True)
+
+    def pair(
+        self, source: str | Language | None, target: str | Language | None
+    ) -> tuple[Language, Language]:
+        """The language pair asked for, None where the model knows only one.
+
+        Raises:
+            UnknownLanguageError: a language is unknown, or the model does not translate it.
+        """
+        pair = []
+        for role, wanted, known in zip(
+            ("source", "target"), (source, target), self.languages, strict=True
+        ):
+            if wanted is None:
+                if len(known) > 1:
+                    raise UnknownLanguageError(
+                        f"{self.name} translates many languages: give the {role} language"
+                    )
+                wanted = known[0]
+            pair.append(Language.parse(wanted))
+        if not _same((pair[0], pair[1])):
+            for role, language, known in zip(("from", "into"), pair, self.languages, strict=True):
+                if language.flores not in {k.flores for k in known}:
+                    names = ", ".join(k.tag for k in known[:8]) + (", …" if len(known) > 8 else "")
+                    raise UnknownLanguageError(
+                        f"{self.name} does not translate {role} {language.name} ({language.tag}), "
+                        f"only {role} {names}"
+                    )
+        return pair[0], pair[1]
+
+    def _sentences(self, text: str, source: Language, target: Language) -> list[tuple[str, str]]:
+        """The sentences of a text, each with what stands before it in the translation."""
+        from ..text.sentences import split_sentences
+
+        space = "" if target.flores.endswith(_WITHOUT_SPACES) else " "
+        result = []
+        for paragraph in re.split(r"\n[^\S\n]*\n\s*", clean(text)):
+            separator = "\n\n"
+            for sentence in split_sentences(" ".join(paragraph.split()), source):
+                for piece in self._fit(sentence.strip(), source):
+                    result.append((piece, separator))
+                    separator = space
+        return result
+
+    def _fit(self, sentence: str, source: Language) -> list[str]:
+        """Halve a sentence, at clauses or words if it has any, until the model can take it."""
+        if not sentence:
+            return []
+        if len(sentence) < 2 or self.count_tokens(sentence, source) <= self.max_length:
+            return [sentence]
+        middle = len(sentence) // 2
+        for pattern in (r"[,;:，；：、]\s*", r"\s+"):
+            ends = [match.end() for match in re.finditer(pattern, sentence)]
+            ends = [end for end in ends if len(sentence) // 4 <= end <= len(sentence) * 3 // 4]
+            if ends:
+                middle = min(ends, key=lambda end: abs(end - middle))
+                break
+        halves = sentence[:middle].strip(), sentence[middle:].strip()
+        return [piece for half in halves for piece in self._fit(half, source)]
+
+
+# Scripts whose sentences follow each other without a space.
+_WITHOUT_SPACES = ("_Jpan", "_Hans", "_Hant")
+
+
+def clean(text: str) -> str:
+    """Text that any tokenizer takes: no lone surrogates, control characters as spaces."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return "".join(" " if unicodedata.category(c) == "Cc" and c != "\n" else c for c in whole)
+
+
+def _same(pair: tuple[Language, Language]) -> bool:
+    """Whether there is nothing to translate; regions do not matter, scripts do."""
+    return pair[0].flores == pair[1].flores
+
+
+def _join(before: str, separator: str, after: str) -> str:
+    return before + separator + after if before and after else before + after
+
+
+def _check_list(texts: object) -> list[str]:
+    if isinstance(texts, (bytes, bytearray)) or not isinstance(texts, Sequence):
+        raise TypeError(f"translate takes a str or a list of str, not {type(texts).__name__}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"translate takes str, but its list holds a {type(text).__name__}")
+    return list(texts)
