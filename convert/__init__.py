@@ -100,8 +100,8 @@ def detect(source: Path) -> str:
         except (OSError, ValueError):
             config = None
         config = config if isinstance(config, dict) else {}
-        if config.get("model_type") in ARCHITECTURES:
-            return config["model_type"]
+        if (model_type := config.get("model_type")) in list(ARCHITECTURES):
+            return model_type
         if {"istftnet", "plbert"} <= config.keys() or any(source.glob("kokoro*.onnx")):
             return "kokoro"
         if any(source.glob("model*.bin")) and any(source.glob("*vocab*.spm")):

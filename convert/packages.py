@@ -273,7 +273,7 @@ def _unpack_tarred_voices(tarball: Path, folder: Path) -> None:
     with tarfile.open(tarball) as archive:
         for member in archive:
             path = PurePosixPath(member.name)
-            if path.parts[:2] == ("package", "voices") and path.suffix == ".bin":
+            if path.parent == PurePosixPath("package/voices") and path.suffix == ".bin":
                 file = archive.extractfile(member)
                 if file is not None:
                     (folder / path.name).write_bytes(file.read())

