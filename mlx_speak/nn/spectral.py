@@ -63,9 +63,9 @@ def _overlap_add(windows: mx.array, hop_length: int) -> mx.array:
     batch, frames, n_fft = windows.shape
     overlap = n_fft // hop_length
     hops = windows.reshape(batch, frames, overlap, hop_length)
-    total = sum(
-        mx.pad(hops[:, :, k], ((0, 0), (k, overlap - 1 - k), (0, 0))) for k in range(overlap)
-    )
+    total = mx.zeros((batch, frames + overlap - 1, hop_length), windows.dtype)
+    for k in range(overlap):
+        total = total + mx.pad(hops[:, :, k], [(0, 0), (k, overlap - 1 - k), (0, 0)])
     return total.reshape(batch, -1)
 
 

@@ -66,7 +66,7 @@ class Albert(nn.Module):
 
     def __call__(self, input_ids: mx.array) -> mx.array:
         """(batch, length) ids → (batch, length, hidden_size)."""
-        positions = self.position_embeddings.weight[: input_ids.shape[1]]
+        positions = self.position_embeddings(mx.arange(input_ids.shape[1]))
         x = self.embedding_norm(self.word_embeddings(input_ids) + positions)
         x = self.embedding_proj(x)
         for _ in range(self.num_layers):

@@ -77,7 +77,10 @@ class Stage(nn.Module):
         if self.is_last:  # one frame more, as the source's centred transform has
             x = mx.concatenate([x[:, 1:2], x], axis=1)
         x = x + self.source_block(self.source_conv(source), style)
-        return sum(block(x, style) for block in self.blocks) * (1 / len(self.blocks))
+        total = self.blocks[0](x, style)
+        for block in self.blocks[1:]:
+            total = total + block(x, style)
+        return total * (1 / len(self.blocks))
 
 
 class Generator(nn.Module):

@@ -1,0 +1,138 @@
+"""What every voice can do, whatever speaks underneath."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+
+from ..audio import Audio
+from ..errors import SpeakError, UnknownLanguageError
+from ..languages import Language
+
+SLOWEST, FASTEST = 0.25, 4.0
+
+
+class SpeechError(SpeakError, ValueError):
+    """A speaker or speed that does not exist, or sound that came out broken."""
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Someone a voice can speak as."""
+
+    name: str
+    """Also accepted wherever a speaker is asked for, e.g. "pf_dora"."""
+    language: Language
+    """The language this speaker was recorded in, with the region."""
+    gender: str = ""
+    """"female", "male" or unknown."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Voice(ABC):
+    """Text to speech in one or more languages, by one or more speakers.
+
+    A voice is used from one thread at a time, MLX's; its other attributes may be read anywhere.
+    """
+
+    name: str
+    sample_rate: int
+
+    @property
+    @abstractmethod
+    def speakers(self) -> list[Speaker]:
+        """Everyone this voice can speak as."""
+
+    @property
+    def languages(self) -> list[Language]:
+        """The languages that have a speaker, in the speakers' order."""
+        return list(dict.fromkeys(speaker.language for speaker in self.speakers))
+
+    @abstractmethod
+    def stream_generate(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[Audio]:
+        """Speak as early as possible.
+
+        Args:
+            text: speakable text; nothing comes of a text without anything to pronounce.
+            language: of the text; by default the speaker's.
+            speaker: by default the voice's first of that language.
+            speed: 2 is twice as fast; 0.25 to 4.
+
+        Yields:
+            Chunks that join without a seam.
+
+        Raises:
+            UnknownLanguageError: a language that this voice does not speak.
+            SpeechError: an unknown speaker, an impossible speed, or a sound that is broken.
+        """
+
+    def generate(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Audio:
+        """Speak the whole text. Arguments and errors are those of `stream_generate`."""
+        return self._joined(self.stream_generate(text, language, speaker, speed))
+
+    @abstractmethod
+    def check(
+        self, language: str | Language | None = None, speaker: str | Speaker | None = None
+    ) -> None:
+        """Raise now what `stream_generate` would raise later, before anything has been said."""
+
+    def warm_up(self) -> None:
+        """Do now what would make the first sentence slower than the others."""
+        for _ in self.stream_generate("a"):
+            pass
+
+    def clone(self, path: str | PathLike[str]) -> Speaker:
+        """A speaker who sounds like a recording.
+
+        Raises:
+            SpeechError: this voice cannot clone.
+        """
+        raise SpeechError(f"the voice {self.name!r} cannot clone a speaker from {str(path)!r}")
+
+    def _joined(self, chunks: Iterator[Audio]) -> Audio:
+        parts = list(chunks)
+        return Audio.join(parts) if parts else Audio(np.zeros(0, np.float32), self.sample_rate)
+
+    def _unknown_language(self, language: Language) -> UnknownLanguageError:
+        known = ", ".join(f"{known.tag} ({known.name})" for known in self.languages)
+        return UnknownLanguageError(
+            f"the voice {self.name!r} does not speak {language.name} ({language.tag}); "
+            f"it speaks {known or 'nothing: it has no speakers'}"
+        )
+
+    def _unknown_speaker(self, name: str) -> SpeechError:
+        names = [speaker.name for speaker in self.speakers]
+        near = difflib.get_close_matches(name, names, n=4, cutoff=0.4)
+        return SpeechError(
+            f"the voice {self.name!r} has no speaker {name!r}; "
+            + (f"did you mean {', '.join(near)}? " if near else "")
+            + f"There are {len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}"
+        )
+
+
+def check_speed(speed: float) -> float:
+    """The speed as a float within what can be understood, or SpeechError."""
+    speed = float(speed)
+    if not (math.isfinite(speed) and SLOWEST <= speed <= FASTEST):
+        raise SpeechError(f"speed {speed:g} is not between {SLOWEST:g} and {FASTEST:g}")
+    return speed
