@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ _STALLED = 1.0
 _REOPEN_FOR = 5.0
 _REOPEN_EVERY = 0.25
 """Seconds to look for a lost card, and between attempts."""
+_CLOSE_WITHIN = 2.0
+"""Seconds for PortAudio to close a stream, which takes it forever once a JACK server has died."""
 _LARGEST_BLOCK = 8192
 """Frames that are read from the ring at a time; a card that asks for more gets several."""
 
@@ -59,6 +60,7 @@ class Speakers(RealTimeOutput):
         self._block = np.zeros(_LARGEST_BLOCK, np.float32)
         self._opening = threading.Lock()
         self._stream: Any = None
+        self._stuck = False
         self._resampler: Resampler | None = None
         self._ended = threading.Event()
         self._called = 0.0
@@ -79,7 +81,7 @@ class Speakers(RealTimeOutput):
         if self._is_playing():
             time.sleep(min(0.1, 0.01 + self._latency))
         with self._opening:
-            self._stream.close(ignore_errors=True)
+            self._close_stream()
 
     def _open(self) -> None:
         """Open and start a stream at our rate, else at the device's own.
@@ -170,7 +172,22 @@ class Speakers(RealTimeOutput):
         with self._opening:
             if self._closed or self._is_playing():
                 return
+            self._close_stream()
+            if self._stuck:
+                raise OutputError(f"the sound card was lost for good; {_WAY_OUT}")
             self._reopen()
+
+    def _close_stream(self) -> None:
+        """Close the stream; if PortAudio does not come back from that, leave it alone for good."""
+        if self._stuck:
+            return
+        closer = threading.Thread(target=self._stream.close, args=(True,), daemon=True)
+        closer.start()
+        closer.join(_CLOSE_WITHIN)
+        if closer.is_alive():
+            self._stuck = True
+            # Terminating would hang the same way, and sounddevice does that at exit.
+            self._portaudio._initialized = 0
 
     def _reopen(self) -> None:
         """Look for a sound card until there is one again.
@@ -178,7 +195,6 @@ class Speakers(RealTimeOutput):
         Raises:
             OutputError: if there is none in time; what was written is kept for a later attempt.
         """
-        self._stream.close(ignore_errors=True)
         self._ring.restart()
         deadline = time.monotonic() + _REOPEN_FOR
         while not self._closed:
@@ -200,7 +216,7 @@ class Speakers(RealTimeOutput):
         self._portaudio._initialize()
 
 
-def _portaudio() -> ModuleType:
+def _portaudio() -> Any:
     try:
         import sounddevice
     except (ImportError, OSError) as error:
