@@ -194,8 +194,10 @@ class Audio:
 
 
 def _play_out(output: Output) -> None:
-    with output:
+    try:
         output.drain()
+    finally:
+        output.close()
 
 
 def _from_pcm(data: bytes, width: int) -> Samples:
