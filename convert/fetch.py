@@ -185,7 +185,8 @@ def _run(
     (folder / "sitecustomize.py").write_text(_STUB_BACKEND)
     environment = {**os.environ, **environment, "TMPDIR": str(folder)}
     if "MLX_SPEAK_SDIST" in environment:
-        environment["PYTHONPATH"] = str(folder)
+        paths = [str(folder), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelFormatError, ModelNotFoundError
-from .home import home
+from .home import home, lock
 from .languages import Language
 
 if TYPE_CHECKING:
@@ -265,7 +265,8 @@ def _converted(repository: Repository) -> Path:
     if is_converted(source):
         return source
     folder = home("models") / f"{repository.id.replace('/', '--')}-{source.name[:8]}"
-    return folder if is_converted(folder) else convert(source, folder)
+    with lock(f"convert-{folder.name}"):
+        return folder if is_converted(folder) else convert(source, folder)
 
 
 def _quantized(folder: Path, label: str, bits: int) -> Path:
@@ -274,9 +275,10 @@ def _quantized(folder: Path, label: str, bits: int) -> Path:
     if read_config(folder).get("quantization", {}).get("bits") == bits:
         return folder
     destination = home("models") / f"{label}-{bits}bit"
-    if is_converted(destination) and _built(destination) >= _built(folder):
-        return destination
-    return convert(folder, destination, bits=bits)
+    with lock(f"convert-{destination.name}"):
+        if is_converted(destination) and _built(destination) >= _built(folder):
+            return destination
+        return convert(folder, destination, bits=bits)
 
 
 def _built(folder: Path) -> float:
