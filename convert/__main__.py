@@ -78,10 +78,10 @@ def _packages(arguments: Sequence[str]) -> None:
 
 
 class _Display(packages.Reporter):
-    """A bar for each model on a terminal, else a line for each step; both on stderr."""
+    """A line for each package, and for each model a bar on a terminal or a line; all on stderr."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, markup=False)
         self.bars = Progress(
             TextColumn("{task.description:<16}"),
             BarColumn(),
@@ -107,7 +107,8 @@ class _Display(packages.Reporter):
 
     @contextlib.contextmanager
     def fetching(self, model: str, package: packages.Package) -> Iterator[fetch.Progress]:
-        self._step(model, f"{package}, licence {package.licence}")
+        self.say(model, f"{package}, licence: {package.licence}")
+        self.bars.update(self.tasks[model], step="fetching")
         before = self.arrived[model]
 
         def progress(arrived: int) -> None:
@@ -130,7 +131,7 @@ class _Display(packages.Reporter):
     def _step(self, model: str, step: str) -> None:
         self.bars.update(self.tasks[model], step=step)
         if not self.console.is_terminal:
-            self.console.print(f"{model}: {step}", soft_wrap=True)
+            self.say(model, step)
 
 
 if __name__ == "__main__":

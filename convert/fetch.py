@@ -221,9 +221,10 @@ def _only_file(folder: Path) -> Path | None:
 
 def _largest_file(folder: Path) -> int:
     largest = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves its files about
-            largest = max(largest, path.stat().st_size if path.is_file() else 0)
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # pip moves its files about meanwhile
+                largest = max(largest, os.path.getsize(os.path.join(parent, name)))
     return largest
 
 

@@ -136,6 +136,26 @@ def test_many_ask_and_one_fetches(index: Path, runs: list[str]) -> None:
     assert len(runs) == 1
 
 
+def test_progress_is_read_while_the_client_moves_its_files(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def move() -> None:
+        while not stop.is_set():
+            (tmp_path / "a" / "b").mkdir(parents=True)
+            (tmp_path / "a" / "b" / "file").write_bytes(b"12345")
+            shutil.rmtree(tmp_path / "a")
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            assert fetch._largest_file(tmp_path) in (0, 5)
+    finally:
+        stop.set()
+        mover.join()
+
+
 def test_an_interrupt_stops_the_client_and_leaves_nothing(
     index: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
