@@ -136,13 +136,14 @@ def recorded() -> dict:
         recorder = subprocess.Popen(
             ["jack_rec", "-f", os.environ["RECORDING"], "-d", "3", "-b", "32", "PortAudio:out_0"],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         time.sleep(0.5)
         output.write(speech(1.0))
         output.drain()
-        recorder.wait(10)
-    return vars(output.stats)
+        _, complaints = recorder.communicate(timeout=10)
+    return {**vars(output.stats), "overruns": "overruns" in complaints}
 
 
 def loses_the_server() -> dict:

@@ -21,7 +21,7 @@ from mlx_speak.audio.realtime import SilentOutput
 from mlx_speak.errors import OutputError
 
 RATE = 24000
-LATE = 0.25
+LATE = 0.5
 """Seconds by which a loaded machine may run a thread late; the waits tested here are longer."""
 
 
@@ -48,8 +48,15 @@ class Recording(SilentOutput):
 def in_thread(function):
     """Run `function` meanwhile; it must have ended 5 s after the block at the latest."""
     outcome: list = []
-    thread = threading.Thread(target=lambda: outcome.append(function()), daemon=True)
+    running = threading.Event()
+
+    def run():
+        running.set()
+        outcome.append(function())
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
+    assert running.wait(5)
     yield outcome
     thread.join(5)
     assert not thread.is_alive()
