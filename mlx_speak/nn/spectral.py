@@ -18,12 +18,14 @@ def stft(x: mx.array, n_fft: int, hop_length: int) -> tuple[mx.array, mx.array]:
 
     Args:
         x: (batch, samples), with more than n_fft / 2 samples.
-        n_fft: window and transform length.
+        n_fft: window and transform length, even.
         hop_length: samples between frames.
 
     Returns:
         Two arrays (batch, 1 + samples // hop_length, n_fft // 2 + 1).
     """
+    if n_fft % 2:
+        raise ValueError(f"n_fft {n_fft} is not even")
     batch, samples = x.shape
     half = n_fft // 2
     if samples <= half:
