@@ -27,6 +27,7 @@ import numpy as np
 from ..errors import ModelFormatError, ModelNotFoundError
 from ..languages import Language
 from ..nn.attention import attend
+from ..nn.fused import add_norm, fuse
 from ..nn.weights import load_weights
 from .decoding import greedy
 from .shortlist import Shortlist
@@ -120,13 +121,16 @@ class RecurrentUnit(nn.Module):
     def __call__(self, x: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
         """(batch, length, dims) and the cell (batch, 1, dims) → outputs and the last cell."""
         forget, update = mx.split(self.forget_update(x), 2, axis=-1)
-        forget = mx.sigmoid(forget)
         cells = []
         for t in range(x.shape[1]):
-            new = update[:, t : t + 1]
-            cell = new + forget[:, t : t + 1] * (cell - new)
+            cell = _recur(forget[:, t : t + 1], update[:, t : t + 1], cell)
             cells.append(cell)
         return nn.relu(mx.concatenate(cells, axis=1) if len(cells) > 1 else cell), cell
+
+
+@fuse
+def _recur(forget: mx.array, update: mx.array, cell: mx.array) -> mx.array:
+    return update + mx.sigmoid(forget) * (cell - update)
 
 
 class FeedForward(nn.Module):
@@ -148,8 +152,8 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = _norm(config)
 
     def __call__(self, x: mx.array, mask: mx.array | None) -> mx.array:
-        x = self.attention_norm(x + self.attention(x, mask))
-        return self.feed_forward_norm(x + self.feed_forward(x))
+        x = add_norm(x, self.attention(x, mask), self.attention_norm)
+        return add_norm(x, self.feed_forward(x), self.feed_forward_norm)
 
 
 class DecoderLayer(nn.Module):
@@ -171,9 +175,9 @@ class DecoderLayer(nn.Module):
         mask: mx.array | None,
     ) -> tuple[mx.array, mx.array]:
         out, cell = self.recurrence(x, cell)
-        x = self.recurrence_norm(x + out)
-        x = self.attention_norm(x + self.attention(x, keys, values, mask))
-        return self.feed_forward_norm(x + self.feed_forward(x)), cell
+        x = add_norm(x, out, self.recurrence_norm)
+        x = add_norm(x, self.attention(x, keys, values, mask), self.attention_norm)
+        return add_norm(x, self.feed_forward(x), self.feed_forward_norm), cell
 
 
 @dataclass(frozen=True)
