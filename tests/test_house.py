@@ -172,6 +172,21 @@ def test_public_names_resolve() -> None:
     assert set(mlx_speak.__all__) <= set(dir(mlx_speak))
 
 
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", "Failed"), ("", "Skipped"), (None, "Skipped")]
+)
+def test_a_gap_is_a_failure_where_it_counts(
+    monkeypatch: pytest.MonkeyPatch, ci: str | None, outcome: str
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    needs(True, "nothing")
+    with pytest.raises(BaseException, match="a network") as caught:  # pytest's are no Exceptions
+        needs(False, "a network")
+    assert type(caught.value).__name__ == outcome
+
+
 @pytest.mark.parametrize("first", ["import mlx_speak.convert.fetch", "mlx_speak.convert"])
 def test_convert_can_be_called_whatever_was_imported_before(first: str) -> None:
     """It is the name of a package too, which importing puts in the function's place."""
