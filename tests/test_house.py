@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import needs
 
 import mlx_speak
 
@@ -182,7 +183,7 @@ def test_a_gap_is_a_failure_where_it_counts(
     if ci is not None:
         monkeypatch.setenv("CI", ci)
     needs(True, "nothing")
-    with pytest.raises(BaseException, match="a network") as caught:  # pytest's are no Exceptions
+    with pytest.raises(BaseException, match="a network") as caught:  # not an Exception
         needs(False, "a network")
     assert type(caught.value).__name__ == outcome
 
