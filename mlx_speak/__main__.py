@@ -43,7 +43,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--output",
         action="append",
-        metavar="speakers|null|FILE.wav",
+        metavar="speakers|silent|null|FILE.wav",
         help="where the sound goes (default: speakers); may be given twice",
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")

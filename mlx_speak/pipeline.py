@@ -15,15 +15,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from os import PathLike
 from typing import NamedTuple
 
-from .audio import Audio, Output, open_output
+from .audio import Audio, Output, OutputSpec, open_output
 from .languages import Language
 from .player import Player
 from .scheduler import Pace, Scheduler, Task, shared_scheduler
 from .speech import Speaker, Voice
-from .text import Sentence, SentenceReader, TextEvent
+from .text import Placeholders, Sentence, SentenceReader, TextEvent
 from .translation import Translator
 from .utterance import State, Stats, Times, Utterance
 
@@ -45,11 +44,12 @@ class Pipeline:
         translator: from `load_translator`, or None to speak the text as it is.
         voice: from `load_voice`.
         source, target: languages of the text and of the speech.
-        output: "speakers", "null", a .wav path, or an `Output` (which stays open at the end).
+        output: "speakers", a .wav path, "null", "silent" (a listener without ears), a list of
+            these, or an `Output` (which stays open at the end).
         speaker, speed: passed to the voice.
         lookahead: seconds of finished sound beyond which nothing more is made.
         max_backlog: sentences that may wait; beyond it the source is not read.
-        code: what is said for a code block, "placeholder" or "skip".
+        placeholders: what is said for code, tables and addresses.
 
     Raises:
         UnknownLanguageError: a language that the translator or the voice does not know.
@@ -62,13 +62,13 @@ class Pipeline:
         voice: Voice,
         source: str | Language | None = None,
         target: str | Language | None = None,
-        output: str | PathLike[str] | Output = "speakers",
+        output: OutputSpec = "speakers",
         *,
         speaker: str | Speaker | None = None,
         speed: float = 1.0,
         lookahead: float = 30.0,
         max_backlog: int = 1000,
-        code: str = "placeholder",
+        placeholders: Placeholders | None = None,
         scheduler: Scheduler | None = None,
     ):
         self.translator, self.voice = translator, voice
@@ -77,7 +77,7 @@ class Pipeline:
         if translator is not None:
             translator.pair(self.source, self.target)
         voice.check(self.target, speaker)
-        self.speaker, self.speed, self.code = speaker, speed, code
+        self.speaker, self.speed, self.placeholders = speaker, speed, placeholders
         self.lookahead, self.max_backlog = lookahead, max_backlog
         self.scheduler = scheduler or shared_scheduler()
         self._owns_output = not isinstance(output, Output)
@@ -195,7 +195,7 @@ class _Run:
         return False
 
     def _collect(self) -> None:
-        reader = SentenceReader(self.pipe.source, code=self.pipe.code)
+        reader = SentenceReader(self.pipe.source, placeholders=self.pipe.placeholders)
         while not self._stopped.is_set():
             try:
                 event = self._events.get(timeout=_TICK)
@@ -267,6 +267,7 @@ class _Run:
 
         def done(error: Exception | None) -> None:
             utterance.times.translated = time.monotonic()
+            utterance.translate_seconds = task.seconds
             pipe.paces["translate"].learn(len(utterance.source), task.seconds)
             with self._lock:
                 self._translating = None
@@ -312,7 +313,7 @@ class _Run:
             self.player.add(utterance.track, audio)
 
         def done(error: Exception | None) -> None:
-            utterance.error = error
+            utterance.error, utterance.speak_seconds = error, task.seconds
             pipe.paces["sound"].learn(length, utterance.audio_seconds)
             self.player.finish(utterance.track)
             with self._lock:

@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from .audio import Audio, Output
+from .audio.samples import rise
 from .errors import OutputError
 
 _FADE = 0.008  # seconds; hides the step where an utterance starts and ends
@@ -40,7 +41,7 @@ class Track:
         if self._tail is None:
             samples = samples.copy()
             n = min(fade, len(samples))
-            samples[:n] *= _ramp(n)
+            samples[:n] *= rise(n)
         else:
             samples = np.concatenate([self._tail, samples])
         keep = max(len(samples) - fade, 0)
@@ -50,16 +51,9 @@ class Track:
 
     def finish(self) -> None:
         if self._tail is not None and len(self._tail):
-            self.chunks.append(self._tail * _ramp(len(self._tail))[::-1])
+            self.chunks.append(self._tail * rise(len(self._tail))[::-1])
         self._tail = None
         self.complete = True
-
-
-def _ramp(n: int) -> np.ndarray:
-    """A raised-cosine rise over n samples, float32."""
-    return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1))).astype(
-        np.float32
-    )
 
 
 class Player:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .utterance import Utterance
 
 
-def _milliseconds(start: float | None, end: float | None) -> str:
-    return "–" if start is None or end is None else f"{(end - start) * 1e3:.0f} ms"
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1e3:.0f} ms"
 
 
 class Status:
@@ -59,16 +59,21 @@ class Status:
             self.error(f"sentence {utterance.index + 1} ({utterance.source!r}): {utterance.error}")
         if self._quiet:
             return
-        times = utterance.times
         line = Text(f"{utterance.index + 1:3} ", style="dim")
         line.append(utterance.source, style="default")
         if utterance.text and utterance.text != utterance.source:
             line.append("\n    " + utterance.text, style="bold cyan")
+        translated = utterance.text != utterance.source
         line.append(
-            f"\n    translated {_milliseconds(times.found, times.translated)}"
-            f" · first chunk {_milliseconds(times.translated, times.first_chunk)}"
-            f" · first sound {_milliseconds(times.seen, times.heard)}"
-            f" · {utterance.audio_seconds:.1f} s of speech"
+            "\n    "
+            + (
+                f"translated in {_milliseconds(utterance.translate_seconds)} · "
+                if translated
+                else ""
+            )
+            + f"{utterance.audio_seconds:.1f} s of speech made in"
+            f" {_milliseconds(utterance.speak_seconds)}"
+            f" · heard after {_milliseconds(utterance.times.latency)}"
             + (f" · {utterance.state}" if utterance.state != "heard" else ""),
             style="dim",
         )
@@ -84,7 +89,7 @@ class Status:
         latency = stats.percentile(stats.latencies, 50)
         line.append(
             f"  [{backlog} waiting"
-            + (f", first sound {latency * 1e3:.0f} ms" if latency is not None else "")
+            + (f", first sound {_milliseconds(latency)}" if latency is not None else "")
             + (f", {stats.underruns} underruns" if stats.underruns else "")
             + "]",
             style="dim",

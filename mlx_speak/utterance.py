@@ -47,6 +47,10 @@ class Utterance:
     error: Exception | None = None
     """What went wrong, if anything; the sentences after it go on."""
     audio_seconds: float = 0.0
+    translate_seconds: float = 0.0
+    """Time that MLX spent on the translation, without the turns of other sentences."""
+    speak_seconds: float = 0.0
+    """Time that MLX spent on the sound."""
 
     @property
     def over(self) -> bool:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from fakes import RATE, FakeTranslator, FakeVoice
 
-from mlx_speak.audio import NullOutput, Output, open_output
+from mlx_speak.audio import Output, open_output
+from mlx_speak.audio.output import NullOutput
 from mlx_speak.errors import OutputError
 from mlx_speak.pipeline import Pipeline
 from mlx_speak.text import TextEvent, read_stream
@@ -62,7 +63,8 @@ def test_every_sentence_is_translated_spoken_and_reported_in_order():
     for u in said:
         t = u.times
         assert t.seen <= t.found <= t.translated <= t.first_chunk <= t.finished
-        assert t.first_chunk <= t.heard <= t.finished
+        # An output may tell the time of a frame to within a millisecond.
+        assert t.first_chunk - 0.001 <= t.heard <= t.finished
         assert u.audio_seconds == pytest.approx(len(u.source) * 0.002, abs=1 / RATE)
 
 
@@ -124,7 +126,8 @@ def test_a_voice_failing_half_way_keeps_what_was_said_and_goes_on():
     with pipeline(voice=Breaking()) as pipe:
         said = list(pipe.run(events()))
     assert [u.state for u in said] == ["heard", "failed", "heard"]
-    assert said[1].audio_seconds == pytest.approx(said[1].audio_seconds, abs=0.01) > 0
+    half = len(said[1].source) * 0.002 / 2
+    assert said[1].audio_seconds == pytest.approx(half, abs=1 / RATE)
     assert said[1].times.heard is not None
 
 
@@ -255,9 +258,11 @@ def test_an_exception_of_the_source_is_raised_after_what_came_before_was_spoken(
         raise ConnectionResetError("the assistant went away")
 
     said = []
-    with pipeline() as pipe, pytest.raises(ConnectionResetError):
-        for utterance in pipe.run(stream()):
-            said.append(utterance.source)
+    with pipeline() as pipe:
+        run = pipe.run(stream())
+        said += [next(run).source for _ in SENTENCES]
+        with pytest.raises(ConnectionResetError):
+            next(run)
     assert said == SENTENCES
 
 

@@ -206,14 +206,17 @@ class NullOutput(ImmediateOutput):
     """Discards what is written, as fast as it comes, and counts it."""
 
 
-def open_output(
-    spec: str | PathLike[str] | Output, sample_rate: int = 24000, **options: Any
-) -> Output:
+OutputSpec = str | PathLike[str] | Output | list[str]
+"""What `open_output` takes."""
+
+
+def open_output(spec: OutputSpec, sample_rate: int = 24000, **options: Any) -> Output:
     """Open what `spec` names.
 
     Args:
         spec: "speakers", the sound card; a path that ends in ".wav"; "null", which discards;
-            "silent", which discards at the pace of a sound card; or an output, which is returned.
+            "silent", which discards at the pace of a sound card; an output, which is returned; or
+            a list of names, which all get the sound, the first one being listened to.
         sample_rate: of the samples it will take, in Hz.
         options: further arguments of `Speakers` or `SilentOutput`.
 
@@ -226,6 +229,17 @@ def open_output(
                 f"the output takes {spec.sample_rate} Hz, but {sample_rate} was asked for"
             )
         return spec
+    if isinstance(spec, list) and spec:
+        from .tee import Tee
+
+        opened: list[Output] = []
+        try:
+            opened.extend(open_output(name, sample_rate) for name in spec)
+        except OutputError:
+            for output in opened:
+                output.close()
+            raise
+        return Tee(opened)
     if spec == "speakers":
         from .speakers import Speakers
 
