@@ -20,11 +20,11 @@ ALPHABET = PUNCTUATION | frozenset(
 # Contours are ours to give; the text's own arrows must not turn into them.
 _SILENT = PUNCTUATION | frozenset(" ˈˌːʰʲ↓→↗↘\N{COMBINING TILDE}")
 
-_SPACE_BEFORE_MARK = re.compile(r" +(?=[;:,.!?…”)])")
+_SPACE_INSIDE_MARKS = re.compile(r" +(?=[;:,.!?…”)])|(?<=[“(]) +")
 
 
 def restrict(phonemes: str) -> str:
-    """Keep what Kokoro knows: no other symbol, single spaces, none before a closing mark.
+    """Keep what Kokoro knows: no other symbol, single spaces, none on a mark's inner side.
 
     Args:
         phonemes: IPA in Kokoro's conventions, with whatever an engine left in it.
@@ -40,7 +40,7 @@ def restrict(phonemes: str) -> str:
         for symbol in (character if character in ALPHABET else _decompose(character))
         if symbol in ALPHABET
     )
-    known = _SPACE_BEFORE_MARK.sub("", " ".join(known.split()))
+    known = _SPACE_INSIDE_MARKS.sub("", " ".join(known.split()))
     return known if any(symbol not in _SILENT for symbol in known) else ""
 
 

@@ -22,27 +22,29 @@ _SAME = str.maketrans(
     }
 )
 _SPOKEN_SYMBOLS = frozenset("°©®™№")
+_QUOTED = re.compile(r'"([^"]*)"')
 _DOTS = re.compile(r"\.{3,}")
 _DASH = re.compile(r"\s+(?:-+|–)\s+|-{3,}|(?<!\d)–(?!\d)")
 _REPEATED_MARK = re.compile(r"([!?…])\1+")
 _RULE = re.compile(r"([^\w\s])\1{3,}")
-_LONG_NUMBER = re.compile(r"\d{16,}")
-_LONG_RUN = re.compile(r"\S{60}(?=\S)")
+_LONG_NUMBER = re.compile(r"(?:\d[.,]?){15,}\d")
+_LONG_WORD = re.compile(r"(?:(?![\u3040-\u9fff])\w){40}(?=\w)")  # kana and kanji need no spaces
 
 
 def tidy(text: str) -> str:
     """Text in NFC without control characters, emoji or arrows; quotes, dashes and brackets alike.
 
-    A mark that is repeated is one mark, and a ruled line nothing. Numbers longer than any reader's are spelt digit by digit, and a run without a space is broken
-    every 60 characters: engines take time that grows with the square of a word, or worse.
+    A mark that is repeated is one mark, and a ruled line nothing. Numbers longer than any reader's
+    are spelt digit by digit, and a word is broken every 40 letters: engines take time that grows
+    with the square of a word's length, or worse.
     """
     text = unicodedata.normalize("NFC", text).translate(_SAME)
     text = "".join(_plain(character) for character in text)
-    text = _DOTS.sub("…", text)
+    text = _DOTS.sub("…", _QUOTED.sub(r"“\1”", text))
     text = _DASH.sub(" — ", text)
     text = _RULE.sub(" ", _REPEATED_MARK.sub(r"\1", text))
-    text = _LONG_NUMBER.sub(lambda number: " ".join(number[0]), text)
-    return " ".join(_LONG_RUN.sub(r"\g<0> ", text).split())
+    text = _LONG_NUMBER.sub(lambda number: " ".join(re.findall(r"\d", number[0])), text)
+    return " ".join(_LONG_WORD.sub(r"\g<0> ", text).split())
 
 
 def keep_scripts(letters: str) -> Callable[[str], str]:

@@ -1,5 +1,6 @@
 """English by hibari's port of misaki: a lexicon with part-of-speech rules, and a small network for
-words outside it. American unless the region asks for British.
+words outside it. American unless the region asks for British. Its tagger takes quotation marks
+for words, so those are lost; all other punctuation is kept.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _BRITISH_REGIONS = frozenset({"GB", "UK", "IE", "AU", "NZ", "ZA", "IN"})
 # Words of the trade that hibari guesses wrong or spells out, respelt in words that it knows.
 # Matched whole and in any letter case, also inside snake_case.
 _RESPELT = {
-    "async": "A-sync",
+    "async": "ace-ink",
     "changelog": "change-log",
     "char": "car",
-    "config": "con-fig",
+    "config": "con fig",
     "enum": "E-num",
     "fixme": "fix me",
     "i18n": "internationalization",
@@ -35,7 +36,7 @@ _RESPELT = {
     "postgres": "post-gress",
     "pypi": "pie P I",
     "pyproject": "pie project",
-    "pytest": "pie-test",
+    "pytest": "pie test",
     "readme": "read me",
     "sqlite": "sequel lite",
     "stderr": "standard error",
@@ -48,6 +49,8 @@ _RESPELT = {
 _RESPELT_PATTERN = re.compile(rf"(?<![^\W_])({'|'.join(_RESPELT)})(?=s?(?![^\W_]))", re.IGNORECASE)
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}")
 _FILE_DOT = re.compile(r"(?<=[A-Za-z0-9_]{2})\.(?=[A-Za-z][A-Za-z0-9]{1,9}\b)|(?<=[\s/])\.(?=\w)")
+
+_STACKED_MARKS = re.compile(r"(?<=[)”])(?=[:;,.!?…])")  # hibari reads "):" as ":"
 
 _english_letters = keep_scripts(LATIN)
 _lock = Lock()
@@ -74,4 +77,5 @@ def _reader(british: bool) -> Callable[[str], str]:
         importlib.import_module("onnxruntime")  # hibari asks for it only at the first unknown word
     except ImportError as error:
         raise MissingExtraError("speaking English", "en") from error
-    return g2p.G2P(british=british)
+    read = g2p.G2P(british=british)
+    return lambda text: read(_STACKED_MARKS.sub(" ", g2p.normalize(text)), normalize_text=False)

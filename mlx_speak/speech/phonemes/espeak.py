@@ -15,7 +15,7 @@ import re
 from functools import cache
 from threading import Lock
 
-from ...errors import MissingExtraError, SpeakError, UnknownLanguageError
+from ...errors import MissingExtraError, SpeakError
 from ...languages import Language
 from .cleaning import LATIN, keep_scripts
 
@@ -76,11 +76,12 @@ def phonemize(text: str, language: Language) -> str:
     voice = _voice(language)
     runs = _MARKS.split(_LETTERS[language.code](text))  # words, marks, words, ..., words
     with _lock:
-        library = _start()
-        if library is None:
-            raise MissingExtraError(f"speaking {language.name}", language.code)
+        try:
+            library = _start()
+        except ImportError as error:
+            raise MissingExtraError(f"speaking {language.name}", language.code) from error
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise UnknownLanguageError(f"this espeak-ng has no voice {voice!r}: update espeak-ng")
+            raise SpeakError(f"this espeak-ng has no voice {voice!r}: update espeak-ng")
         return "".join(run if index % 2 else _read(library, run) for index, run in enumerate(runs))
 
 
@@ -111,15 +112,16 @@ def _read(library: ctypes.CDLL, words: str) -> str:
 
 
 @cache
-def _start() -> ctypes.CDLL | None:
-    """The library, initialised once for the process; None where there is none."""
+def _start() -> ctypes.CDLL:
+    """The library, initialised once for the process."""
     data: bytes | None = None
     try:
         loader = importlib.import_module("espeakng_loader")
     except ImportError:
-        library = _system_library()
-        if library is None:
-            return None
+        found = _system_library()
+        if found is None:
+            raise
+        library = found
     else:
         library = ctypes.CDLL(loader.get_library_path())
         # Its built-in path is that of the machine which compiled it.
@@ -130,8 +132,10 @@ def _start() -> ctypes.CDLL | None:
         ctypes.c_int,
         ctypes.c_int,
     ]
-    # Without DONT_EXIT espeak ends the process when its data is not where it should be.
-    if library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, _INITIALIZE_DONT_EXIT) < 0:
+    # Without DONT_EXIT espeak ends the process when its data is not where it should be. It may
+    # also start without data, and then has no voices.
+    status = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, _INITIALIZE_DONT_EXIT)
+    if status < 0 or library.espeak_SetVoiceByName(b"en") != 0:
         where = data.decode() if data else "the system's folders"
         raise SpeakError(
             f"espeak-ng cannot read its data in {where}; a path over 160 bytes is too long for it"

@@ -61,7 +61,8 @@ _LETTERS = dict(zip(_letter_cells[::2], _letter_cells[1::2], strict=True))
 _INFLECTIONS = frozenset(("た", "ます", "ん", "う", "よう", "ない", "なかっ"))
 _CLOCK = re.compile(r"(?<!\d)(\d{1,2}):(\d{2})(?![\d:])")
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}")
-_RANGE = re.compile(r"(?<=\d)[〜～](?=\d)")
+_FILE_DOT = re.compile(r"(?<=\w)\.(?=[A-Za-z])")
+_RANGE = re.compile(r"(?<=\d)[〜～~](?=\d)")
 
 _lock = Lock()
 
@@ -92,10 +93,11 @@ class _Mark(str):
 def _prepare(text: str) -> str:
     # Compatibility forms (ｶﾞ, ①, ㎏) are spelt out, but for Roman numerals, which haqumei counts.
     text = "".join(c if "Ⅰ" <= c <= "ⅿ" else unicodedata.normalize("NFKC", c) for c in text)
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text).replace("...", "…")
     text = _RESPELT_PATTERN.sub(lambda word: _RESPELT[word[0].lower()], text)
     text = _CLOCK.sub(r"\1時\2分", text)
     text = _VERSION.sub(lambda version: version[0].replace(".", "点"), text)
+    text = _FILE_DOT.sub("ドット", text)
     return _RANGE.sub("から", text).replace("_", " ")
 
 
@@ -141,8 +143,11 @@ def _joins(before: Any, morpheme: Any, word: str, kana: str) -> bool:
         case "名詞", "接尾":
             return before.pos == "形容詞" and morpheme.string == "さ"
         case "助動詞", _:
-            plain = morpheme.string in ("た", "ます", "ん", "う", "よう", "ない", "なかっ", "ば")
-            return after_verb and (plain or (morpheme.string == "だ" and before.pos == "動詞"))
+            if before.string == "あり" and morpheme.string == "ませ":
+                return True
+            if morpheme.string == "だ":
+                return before.pos == "動詞"
+            return after_verb and morpheme.string in _INFLECTIONS
     return False
 
 
