@@ -64,9 +64,12 @@ _BRACKET = re.compile(r" {0,3}\[(?:[^\[\]\\]|\\.)*\][^:\s]")
 _PROBE = 256
 """A line whose start stays undecided for so long is looked at again when it ends."""
 
+_DEEPEST = 32
+"""Containers nested deeper are text, so that a line of markers takes no quadratic time."""
+
 _QUOTE = re.compile(r" {0,3}> ?")
 _ITEM = re.compile(r"( {0,3}(?:[-+*•‣◦]|(\d{1,9})[.)]))(?=( *)(.?))")
-_TASK = re.compile(r"\[[ xX]\]\s+")
+_TASK = re.compile(r"^\[[ xX]\]\s+")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})[ \t]*(\S*)")
 _RULE = re.compile(r" {0,3}([-_*])[ \t]*(?:\1[ \t]*){2,}$")
@@ -175,7 +178,7 @@ class BlockReader:
         while True:
             paragraph = self._leaf == "paragraph" and not opened
             kind, text = self._leaf_start(rest, paragraph, inside and paragraph)
-            if kind != "text":
+            if kind != "text" or matched + len(opened) >= _DEEPEST:
                 break
             if quote := _QUOTE.match(rest):
                 opened.append(_Container())

@@ -142,7 +142,7 @@ class _Auto:
 
     def close(self) -> Iterator[TextEvent]:
         if self._held and self._reader is None:
-            yield from self._decide("".join(self._held))
+            yield from self._decide("".join(self._held), final=True)
         yield from (self._reader or self._text).close()
 
     def _piece(self, piece: str) -> Iterator[TextEvent]:
@@ -164,11 +164,11 @@ class _Auto:
             if self._plain_lines >= _PLAIN_LINES and self._reader is None and not self._held:
                 self._reader = self._text
 
-    def _decide(self, lines: str) -> Iterator[TextEvent]:
+    def _decide(self, lines: str, final: bool = False) -> Iterator[TextEvent]:
         """Tell what a held line is; fields of a server-sent event wait for its data."""
         line = lines.rstrip("\n").rpartition("\n")[2]
         records = _records(line)
-        if records is None and lines.endswith("\n") and line.startswith(_EVENT_FIELDS):
+        if records is None and not final and line.startswith(_EVENT_FIELDS):
             return
         self._held = []
         for record in records or ():

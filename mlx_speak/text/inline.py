@@ -24,17 +24,33 @@ BREAK = "\n"
 _LONGEST = 1000
 """A construct that is not closed after so many characters is taken literally; it must not hold
 speech back for ever. A word of that length is cut."""
+_STEP = 2048
+"""Long text is taken in such steps, so that the time stays linear in its length."""
 UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffee"
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+    r"\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffee"
 )
 """Scripts written without spaces between words, and their punctuation."""
 
+_SPACE = re.compile(r"\s+")
 _PLAIN = re.compile(r"[^\s\\`\[<&]+")
 _CUT = re.compile(rf".*[{UNSPACED}](?=[^*_~])", re.DOTALL)
-_LABEL = re.compile(r"\[(?:[^\[\]\\]|\\.|\[(?:[^\[\]\\]|\\.)*\])*\]", re.DOTALL)
+
+
+def _nested(opening: str, closing: str, within: str = "") -> str:
+    """A pattern for brackets that may hold such brackets, to a depth of three."""
+    pattern = ""
+    for _ in range(3):
+        inner = rf"|{opening}{pattern}{closing}" if pattern else ""
+        pattern = rf"(?:[^{opening}{closing}\\]|\\.{inner})*"
+    return rf"{opening}{within}{pattern}{closing}"
+
+
+_LABEL = re.compile(_nested(r"\[", r"\]"), re.DOTALL)
 _TARGET = re.compile(
-    r"\((?:[^()\\<]|\\.|<[^<>\n]*>|\((?:[^()\\]|\\.)*\))*\)|\[(?:[^\[\]\\]|\\.)*\]", re.DOTALL
+    _nested(r"\(", r"\)", within=r"(?:\s*<[^<>\n]*>)?") + r"|\[(?:[^\[\]\\]|\\.)*\]", re.DOTALL
 )
+_BACKTICKS = re.compile("`+")
 _ADDRESS = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:[^<>\x00-\x20]*|[^\s<>@]+@[\w.-]+)>")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z0-9]{1,31});")
 _ENTITY_START = re.compile(r"&(?:#?[A-Za-z0-9]{0,31})\Z")
@@ -50,18 +66,21 @@ class InlineReader:
         self._raw = ""
         self._position = 0  # settled up to here
         self._cut = 0  # the last place where it can be cut, up to there
-        self._literal: list[int] = []  # characters that look like markup and are not
+        self._literal: set[int] = set()  # characters that look like markup and are not
         self._arrivals = Arrivals()
 
     def feed(self, raw: str, now: float) -> Iterator[tuple[str, float]]:
         """Speakable pieces, each with the time its last character arrived."""
-        self._raw += raw
-        self._arrivals.add(len(raw), now)
-        yield from self._release(final=False)
+        for start in range(0, len(raw), _STEP):
+            part = raw[start : start + _STEP]
+            held = len(self._raw)
+            self._raw += part
+            self._arrivals.add(len(part), now)
+            yield from self._release(held, final=False)
 
     def close(self) -> Iterator[tuple[str, float]]:
         """The rest, taken literally where it is unfinished."""
-        yield from self._release(final=True)
+        yield from self._release(len(self._raw), final=True)
 
     @property
     def pending(self) -> str:
@@ -73,25 +92,34 @@ class InlineReader:
         """Whether more than a word is held back, for something that has not closed."""
         return bool(re.search(r"\S\s+\S", self._raw))
 
-    def _release(self, final: bool) -> Iterator[tuple[str, float]]:
+    def _release(self, held: int, final: bool) -> Iterator[tuple[str, float]]:
+        """Give out what can be; what arrived before, `held` characters, apart, for its time."""
         while self._position < len(self._raw):
             position = self._next(final)
             if position is None:
                 break
             self._position = position
-        end = len(self._raw) if final else self._cut
+            if position - self._cut >= _LONGEST:
+                self._cut = position
+            if self._cut > held > 0:
+                yield from self._give(self._cut)
+                held = 0
+        yield from self._give(len(self._raw) if final else self._cut)
+
+    def _give(self, end: int) -> Iterator[tuple[str, float]]:
+        """Render the first `end` characters and let go of them."""
         if not end:
             return
-        source, last = self._raw[:end], len(self._raw[:end].rstrip())
-        for position in reversed(self._literal):
-            if position < end:
-                source = f"{source[:position]}\\{source[position:]}"
-        seen = self._arrivals.at(last)
+        source, literal = self._raw[:end], self._literal
+        seen = self._arrivals.at(len(source.rstrip()))
+        if literal:
+            marked = (f"\\{c}" if n in literal else c for n, c in enumerate(source))
+            source = "".join(marked)
         self._arrivals.drop(end)
         self._raw = self._raw[end:]
         self._position -= end
         self._cut = 0
-        self._literal = [position - end for position in self._literal if position >= end]
+        self._literal = {position - end for position in literal if position >= end}
         if piece := _render(source, self._link):
             yield piece, seen
 
@@ -104,12 +132,10 @@ class InlineReader:
             end = plain.end()
             if unspaced := _CUT.match(raw, start, end):
                 self._cut = unspaced.end()
-            elif end - self._cut >= _LONGEST:
-                self._cut = end
             return end
-        if character.isspace():
-            end = start + len(raw[start:]) - len(raw[start:].lstrip())
-            if end == len(raw) and not final:
+        if space := _SPACE.match(raw, start, start + _LONGEST):
+            end = space.end()
+            if end == len(raw) and end < start + _LONGEST and not final:
                 return None
             self._cut = end
             return end
@@ -119,22 +145,20 @@ class InlineReader:
             if entity := _ENTITY.match(raw, start):
                 return entity.end()
             return None if _ENTITY_START.match(raw, start) and not final else start + 1
-        find = {"`": self._code, "[": self._bracket, "<": self._tag}.get(character)
-        if find is None:  # a plain character past the longest word
-            self._cut = start
-            return start + 1
+        find = {"`": self._code, "[": self._bracket, "<": self._tag}[character]
         end = find(start, final)
         if end > start or not settled:
             return end if end > start else None
-        run = re.compile("`+").match(raw, start)
-        after = run.end() if run else start + 1
-        self._literal += range(start, after)
-        return after
+        run = _BACKTICKS.match(raw, start, start + _LONGEST)
+        end = run.end() if run else start + 1
+        self._literal.update(range(start, end))
+        return end
 
     def _code(self, start: int, final: bool) -> int:
         """The end of the code span that starts here; `start` if it has none."""
         raw = self._raw
-        run = len(raw[start:]) - len(raw[start:].lstrip("`"))
+        after = _BACKTICKS.match(raw, start, start + _LONGEST)
+        run = after.end() - start if after else 1
         if start + run == len(raw) and not final:
             return start
         closing = re.compile(rf"(?<!`)`{{{run}}}(?!`)")
@@ -146,13 +170,15 @@ class InlineReader:
     def _bracket(self, start: int, final: bool) -> int:
         """The end of the link or image whose text starts here; `start` if it is none."""
         raw = self._raw
+        if raw.find("]", start, start + _LONGEST) < 0:
+            return start
         label = _LABEL.match(raw, start, start + _LONGEST)
         if label is None or (label.end() == len(raw) and not final):
             return start
         if raw[label.end() : label.end() + 1] in ("(", "["):
             target = _TARGET.match(raw, label.end(), start + _LONGEST)
             return target.end() if target else start
-        self._literal.append(start)
+        self._literal.add(start)
         return start + 1
 
     def _tag(self, start: int, final: bool) -> int:
@@ -162,10 +188,10 @@ class InlineReader:
             if tag := pattern.match(raw):
                 return start + tag.end()
         hopeless = len(raw) > 1 and not (raw[1].isalnum() or raw[1] in "/!?")
-        if hopeless or (">" in raw and not raw.startswith(("<!--", "<![", "<?"))):
-            if not re.search(r"[\"']", raw):
-                self._literal.append(start)
-                return start + 1
+        closed = ">" in raw and not re.search(r"[\"']", raw)
+        if hopeless or (closed and not raw.startswith(("<!--", "<![", "<?"))):
+            self._literal.add(start)
+            return start + 1
         return start
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .blocks import Block, BlockReader
-from .inline import InlineReader
+from .inline import BREAK, InlineReader
 
 
 def _languages() -> dict[str, str]:
@@ -26,9 +26,10 @@ def _languages() -> dict[str, str]:
         "Ruby": "ruby rb",
         "SQL": "sql",
     }
+    commands = "bash sh shell zsh fish console shell-session"
     spoken = {alias: f"{name} code." for name, line in names.items() for alias in line.split()}
-    spoken |= dict.fromkeys("bash sh shell zsh fish console shell-session".split(), "A command.")
-    spoken |= dict.fromkeys("diff patch".split(), "A change.")
+    spoken |= dict.fromkeys(commands.split(), "A command.")
+    spoken |= dict.fromkeys(("diff", "patch"), "A change.")
     return spoken
 
 
@@ -125,14 +126,15 @@ class MarkdownReader:
 
 
 def speakable(text: str, placeholders: Placeholders | None = None) -> str:
-    """The whole of a markdown text as it would be spoken, a line a paragraph."""
+    """The whole of a markdown text as it would be spoken, a line for each paragraph."""
     reader = MarkdownReader(placeholders)
-    lines = [""]
+    paragraphs = [""]
     for piece in (*reader.feed(text), *reader.close()):
         if piece.kind == "text":
-            lines[-1] += piece.text
+            paragraphs[-1] += piece.text
         elif piece.kind == "stop":
-            lines.append("")
+            paragraphs.append("")
         else:
-            lines[-1] = ""
+            paragraphs[-1] = ""
+    lines = "\n".join(paragraphs).split(BREAK)
     return "\n".join(" ".join(line.split()) for line in lines if line.strip())

@@ -26,22 +26,27 @@ MAX_LENGTH = 400
 """Characters; a longer sentence is cut between clauses, else between words, else anywhere."""
 
 _LOOKAHEAD = 4
-"""Characters after a mark that decide whether it ends a sentence ("p. 55", "Dr. Who"); after a
+"""Characters after a mark that decide whether it ends a sentence ("p. 55", "Dr. Smith"); after a
 full stop, those to the end of their word too, for "am 7. Januar"."""
+
+_STEP = 1024
+"""Long text is taken in such steps, so that the time stays linear in its length."""
 
 _QUOTATION = 200
 """A quotation is not cut as long as it may close within so many characters."""
 
 # Marks that end sentences, after Unicode's Sentence_Terminal; the rarer ones end sentences only
 # when their paragraph ends.
-_MARK = r"[.!?…‽⁇⁈⁉。．｡！？։؟۔।॥።፧၊။]"
+_MARK = r"[.!?…‽⁇⁈⁉。．｡！？։؟۔।॥።፧၊။%s]"
+_MARKS_OF = {"el": ";", "hy": ":"}  # a question mark, a full stop
 _CLOSING = r"[\"'”’»›」』)\]}）】*_]"
-_CANDIDATE = re.compile(rf"{_MARK}+{_CLOSING}*(?:\s+|(?=\S))")
+_CANDIDATE = rf"{_MARK}+{_CLOSING}*(?:\s+|(?=\S))"
 _WITHIN_WORD = re.compile(r"\.+(?=\w)|(?<=\d)．(?=\d)")
 _NEXT_WORD = re.compile(rf"[^\s{UNSPACED}]{{0,20}}")
 _OPENING = re.compile(r"^[\"'“‘„«‚「『《(\[{（【¿¡]+")
+_NOT_FIRST = (")", "]", "}")  # no sentence begins with these: "1.) The first"
 _QUOTES = {"“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", '"': '"'}
-_COMPLETE = re.compile(rf"{_MARK}{_CLOSING}*\s*$")
+_COMPLETE = re.compile(rf"{_MARK % ''}{_CLOSING}*\s*$")
 _CLAUSE = re.compile(r"[;:,—–、，；：](?:\s+|(?<=[、，；：—]))")
 _WORD = re.compile(r"\s+")
 
@@ -160,6 +165,7 @@ class SentenceSplitter:
 
     def __init__(self, code: str, max_length: int = MAX_LENGTH):
         self._code = code
+        self._candidate = re.compile(_CANDIDATE % _MARKS_OF.get(code, ""))
         self._max_length = max_length
         self._text = ""
         self._scanned = 0  # marks before this are decided
@@ -172,9 +178,13 @@ class SentenceSplitter:
 
     def feed(self, text: str, now: float = 0.0) -> list[tuple[str, float]]:
         """The sentences that `text` completes, each with the time of its last character."""
-        self._text += text
-        self._arrivals.add(len(text), now)
-        return list(self._split())
+        ended: list[tuple[str, float]] = []
+        for start in range(0, len(text), _STEP):
+            part = text[start : start + _STEP]
+            self._text += part
+            self._arrivals.add(len(part), now)
+            ended += self._split()
+        return ended
 
     def close(self) -> list[tuple[str, float]]:
         """The rest as sentences."""
@@ -191,7 +201,7 @@ class SentenceSplitter:
         while True:
             text = self._text
             stop = text.find(BREAK) + 1
-            mark = _CANDIDATE.search(text, self._scanned, stop or len(text))
+            mark = self._candidate.search(text, self._scanned, stop or len(text))
             if mark and mark.end() + _LOOKAHEAD <= min(self._max_length, stop or len(text) + 99):
                 needed = _needed(text, mark)
                 if needed >= (stop or len(text) + 1):
@@ -219,7 +229,9 @@ class SentenceSplitter:
         return end if end < len(text) else 0
 
     def _ends(self, text: str) -> list[int]:
-        return [end["end_index"] for end in sentencex.get_sentence_boundaries(self._code, text)]
+        """Where sentences end; the last is the end of the text."""
+        ends = (end["end_index"] for end in sentencex.get_sentence_boundaries(self._code, text))
+        return [end for end in ends if text[end : end + 1] not in _NOT_FIRST] or [len(text)]
 
     def _take(self, length: int) -> tuple[str, float]:
         sentence, self._text = self._text[:length], self._text[length:]
