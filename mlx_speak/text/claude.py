@@ -246,9 +246,10 @@ class Claude(Adapter):
             if self._streaming:
                 yield from self._break_off(self._streaming)
             yield from self._end()
-            errors = [string(error) for error in sequence(record.get("errors"))]
-            causes = [text, *errors, subtype.replace("_", " ").capitalize()]
-            yield from self._fail(next(filter(None, causes)) if any(causes) else "")
+            if not string(record.get("terminal_reason")).startswith("aborted"):  # by the user
+                errors = [string(error) for error in sequence(record.get("errors"))]
+                causes = [text, *errors, subtype.replace("_", " ").capitalize()]
+                yield from self._fail(next(filter(None, causes), ""))
         else:
             yield from self._end()
             if not self._said:  # otherwise it repeats what was said last

@@ -250,6 +250,17 @@ class TestFailure:
         assert said(failed) == "Error max turns"
         assert said({**failed, "errors": ["Too many turns: 5\nat run"]}) == "Too many turns: 5"
 
+    def test_an_interruption_is_no_failure(self):
+        interrupted = {
+            "type": "result",
+            "subtype": "error_during_execution",
+            "is_error": True,
+            "terminal_reason": "aborted_streaming",
+            "errors": ["[diagnostic] stop_reason=null"],
+        }
+        stream = (start("a"), block(0), delta(0, "It is"), snapshot("a", "It is", aborted=True))
+        assert sentences(lines(snapshot("z", "One."), *stream, interrupted)) == ["One."]
+
 
 class TestLines:
     """Pitfall 8: keys in any order, lines that are no JSON, unterminated, or megabytes long."""
