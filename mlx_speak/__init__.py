@@ -59,7 +59,9 @@ blas.provide()
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = importlib.import_module(f"{__name__}.{_HOME[name]}")
+    if name != _HOME[name]:  # `convert` is both: a package that can be called
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

@@ -1,9 +1,9 @@
 """The whole way of a sentence: text events in, speech out, everything overlapping.
 
-Four threads carry it, each for one reason. The *reader* blocks on the source. The *collector*
-turns events into sentences and notices when a stream stalls. The *scheduler* owns MLX: there the
-translation of the next sentence and the synthesis of the current one take turns, step by step.
-The *player* blocks on the sound card. `Pipeline.run` waits for each sentence to be heard.
+Each thread has one reason. The `Collector` turns events into sentences and notices when a stream
+stalls. The `Scheduler` owns MLX: there the translation of the next sentence and the synthesis of
+the current one take turns, step by step. The `Player` blocks on the sound card. `Pipeline.run`
+waits for each sentence to be heard.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .audio import Audio, Output, OutputSpec, open_output
+from .collector import Collector
 from .languages import Language
 from .player import Player
 from .scheduler import Pace, Scheduler, Task, shared_scheduler
@@ -158,7 +159,6 @@ class _Run:
     def __init__(self, pipe: Pipeline, events: Iterable[TextEvent]):
         self.pipe = pipe
         self.player = pipe._player
-        self._events: queue.Queue[TextEvent | Exception | None] = queue.Queue(maxsize=256)
         self._order: queue.Queue[Utterance | None] = queue.Queue()
         self._room = threading.Semaphore(pipe.max_backlog)
         self._lock = threading.RLock()
@@ -173,63 +173,38 @@ class _Run:
         self.current: Utterance | None = None
         self._stopped = threading.Event()
         self._source_error: Exception | None = None
-        for target, args in ((self._read, (events,)), (self._collect, ())):
-            threading.Thread(target=target, args=args, name=target.__name__, daemon=True).start()
+        self._collector = Collector(
+            events,
+            SentenceReader(pipe.source, placeholders=pipe.placeholders),
+            admit=self._admit,
+            retract=self._retract,
+            done=self._source_ended,
+        )
 
-    # Text: on the reader's thread, then on the collector's.
+    # Text: on the collector's thread.
 
-    def _read(self, events: Iterable[TextEvent]) -> None:
-        try:
-            for event in events:
-                if not self._hand_over(event):
-                    return
-            self._hand_over(None)
-        except Exception as error:
-            self._hand_over(error)
+    def _admit(self, sentence: Sentence) -> None:
+        if self._retold and self._retold[0] == sentence.text:
+            self._retold.popleft()  # a retry begins with what was already spoken
+            return
+        self._retold.clear()
+        while not self._room.acquire(timeout=_TICK):
+            if self._stopped.is_set():
+                return
+        times = Times(sentence.seen, time.monotonic())
+        utterance = Utterance(self._admitted, sentence.text, times, self.player.open())
+        self._admitted += 1
+        self._messages.setdefault(sentence.message, []).append(utterance)
+        if len(self._messages) > _MESSAGES:
+            self._messages.pop(next(iter(self._messages)))
+        self._order.put(utterance)
+        with self._lock:
+            self._to_translate.append(utterance)
+        self._advance()
 
-    def _hand_over(self, item: TextEvent | Exception | None) -> bool:
-        while not self._stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                self._events.put(item, timeout=_TICK)
-                return True
-        return False
-
-    def _collect(self) -> None:
-        reader = SentenceReader(self.pipe.source, placeholders=self.pipe.placeholders)
-        while not self._stopped.is_set():
-            try:
-                event = self._events.get(timeout=_TICK)
-            except queue.Empty:
-                self._admit(reader.poll())
-                continue
-            if not isinstance(event, TextEvent):
-                self._source_error = event
-                self._admit(reader.close())
-                break
-            if event.kind == "retract":
-                self._retract(event.message)
-            self._admit(reader.feed(event))
+    def _source_ended(self, error: Exception | None) -> None:
+        self._source_error = error
         self._order.put(None)
-
-    def _admit(self, sentences: list[Sentence]) -> None:
-        for sentence in sentences:
-            if self._retold and self._retold[0] == sentence.text:
-                self._retold.popleft()  # a retry begins with what was already spoken
-                continue
-            self._retold.clear()
-            while not self._room.acquire(timeout=_TICK):
-                if self._stopped.is_set():
-                    return
-            times = Times(sentence.seen, time.monotonic())
-            utterance = Utterance(self._admitted, sentence.text, times, self.player.open())
-            self._admitted += 1
-            self._messages.setdefault(sentence.message, []).append(utterance)
-            if len(self._messages) > _MESSAGES:
-                self._messages.pop(next(iter(self._messages)))
-            self._order.put(utterance)
-            with self._lock:
-                self._to_translate.append(utterance)
-            self._advance()
 
     def _retract(self, message: str) -> None:
         """Withdraw what has not been spoken; remember what has, should it be told again."""
@@ -270,6 +245,8 @@ class _Run:
             utterance.translate_seconds = task.seconds
             pipe.paces["translate"].learn(len(utterance.source), task.seconds)
             with self._lock:
+                if utterance.over:
+                    return  # withdrawn in the meantime
                 self._translating = None
                 if error is None:
                     self._to_speak.append(utterance)
@@ -317,7 +294,8 @@ class _Run:
             pipe.paces["sound"].learn(length, utterance.audio_seconds)
             self.player.finish(utterance.track)
             with self._lock:
-                self._speaking = None
+                if not utterance.over:
+                    self._speaking = None
             self._advance()
 
         def slack() -> float:
@@ -392,6 +370,7 @@ class _Run:
         if self._stopped.is_set():
             return
         self._stopped.set()
+        self._collector.stop()
         with self._lock:
             self._to_translate.clear()
             self._to_speak.clear()
