@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -103,6 +103,10 @@ class CrossAttention(nn.Module):
         self.query = nn.Linear(config.hidden_size, config.hidden_size)
         self.key_value = nn.Linear(config.hidden_size, 2 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def keys_values(self, encoded: mx.array) -> tuple[mx.array, mx.array]:
+        keys, values = mx.split(self.key_value(encoded), 2, axis=-1)
+        return keys, values
 
     def __call__(
         self, x: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None
@@ -221,7 +225,7 @@ class Bergamot(nn.Module):
         memory = self.encode(input_ids, attention_mask)
         # The model knows no start token: the first input is a zero vector, so shift by one.
         embedded = self.target_embedding(target_ids[:, :-1])
-        embedded = mx.pad(embedded, ((0, 0), (1, 0), (0, 0)))
+        embedded = mx.pad(embedded, [(0, 0), (1, 0), (0, 0)])
         hidden, _ = self.decode(embedded, memory, self.initial_cells(len(input_ids)))
         return self.target_embedding.as_linear(hidden) + self.output_bias
 
@@ -231,8 +235,7 @@ class Bergamot(nn.Module):
         x = self._place(self.source_embedding(input_ids), 0)
         for layer in self.encoder:
             x = layer(x, mask)
-        projected = (layer.attention.key_value(x) for layer in self.decoder)
-        return Memory([tuple(mx.split(both, 2, axis=-1)) for both in projected], mask)
+        return Memory([layer.attention.keys_values(x) for layer in self.decoder], mask)
 
     def decode(
         self, embedded: mx.array, memory: Memory, cells: Sequence[mx.array], position: int = 0
@@ -426,7 +429,8 @@ def load_model(folder: str | Path) -> Bergamot:
 
 def _load_shortlist(path: Path, config: BergamotConfig) -> Shortlist:
     try:
-        arrays = {name: np.array(array) for name, array in mx.load(str(path)).items()}
+        stored = cast(dict[str, mx.array], mx.load(str(path)))
+        arrays = {name: np.array(array) for name, array in stored.items()}
         return Shortlist(
             arrays["offsets"],
             arrays["ids"],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import mlx.core as mx
+import numpy as np
 
 State = TypeVar("State")
 
@@ -40,7 +41,7 @@ def greedy(
         if length < last:
             following, state = step(tokens, state)
             mx.async_eval(following, state)
-        for row, token in enumerate(tokens.tolist()):
+        for row, token in enumerate(np.array(tokens).tolist()):
             if row not in going:
                 continue
             if token != eos_token_id:

@@ -77,14 +77,14 @@ class Translator(ABC):
     @overload
     def translate(
         self,
-        text: Sequence[str],
+        text: list[str] | tuple[str, ...],
         source: str | Language | None = None,
         target: str | Language | None = None,
     ) -> list[Translation]: ...
 
     def translate(
         self,
-        text: str | Sequence[str],
+        text: str | list[str] | tuple[str, ...],
         source: str | Language | None = None,
         target: str | Language | None = None,
     ) -> Translation | list[Translation]:
