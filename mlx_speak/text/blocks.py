@@ -67,6 +67,8 @@ _PROBE = 256
 _DEEPEST = 32
 """Containers nested deeper are text, so that a line of markers takes no quadratic time."""
 
+# Markers of containers and the space around them, where tabs stand for columns.
+_LEAD = re.compile(r"(?:[ \t>]|[-+*•‣◦](?=[ \t])|\d{1,9}[.)](?=[ \t]))*")
 _QUOTE = re.compile(r" {0,3}> ?")
 _ITEM = re.compile(r"( {0,3}(?:[-+*•‣◦]|(\d{1,9})[.)]))(?=( *)(.?))")
 _TASK = re.compile(r"^\[[ xX]\]\s+")
@@ -156,7 +158,9 @@ class BlockReader:
     # What a line is
 
     def _classify(self, line: str) -> _Line:
-        rest = line.expandtabs(4) if "\t" in line[:_PROBE] else line
+        lead = _LEAD.match(line)
+        markers = lead.group() if lead else ""
+        rest = markers.expandtabs(4) + line[len(markers) :]
         matched = 0
         for container in self._containers:
             if container.indent:
