@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-ONNX_DURATION_TOLERANCE = 1
-
 
 def import_kokoro() -> types.ModuleType:
     """The module `kokoro.model`, of the installed package or an ImportError."""
@@ -61,12 +59,50 @@ def build(config: dict[str, Any], weights: dict[str, np.ndarray] | None, tmp_pat
     return model
 
 
-def stages(model, input_ids: np.ndarray, style: np.ndarray, excitation, speed: float = 1.0):
+def enliven(model) -> None:
+    """Give a random model what training gives: gains, alphas and norms of all sizes, a pitch."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("weight_g"):
+                parameter.mul_(torch.empty_like(parameter).uniform_(0.5, 1.5))
+            elif ".alpha" in name:
+                parameter.copy_(torch.empty_like(parameter).uniform_(0.2, 3))
+            elif ".norm" in name and name.endswith(".norm.weight"):
+                parameter.copy_(torch.empty_like(parameter).uniform_(0.8, 1.2))
+            elif name.endswith((".norm.bias", "gamma", "beta")):
+                parameter.add_(torch.empty_like(parameter).normal_(0, 0.1))
+        model.predictor.F0_proj.weight.mul_(100)
+        model.predictor.F0_proj.bias.fill_(60)
+        model.predictor.duration_proj.linear_layer.bias.fill_(-2.5)
+
+
+def save_as_published(model, path) -> None:
+    """Write hexgrad's layout: five state dicts, their names led by the 'module.' of a wrapper."""
+    import torch
+
+    parts = ("bert", "bert_encoder", "predictor", "decoder", "text_encoder")
+    torch.save(
+        {
+            part: {f"module.{k}": v for k, v in getattr(model, part).state_dict().items()}
+            for part in parts
+        },
+        path,
+    )
+
+
+def stages(
+    model, input_ids: np.ndarray, style: np.ndarray, excitation=None, speed: float = 1.0, raw=False
+) -> dict[str, np.ndarray]:
     """Every intermediate of `KModel.forward_with_tokens`, channels last, as NumPy arrays.
 
     Args:
         excitation: None, or a function from the number of samples to the harmonic source
             (samples,), which replaces the model's own random one.
+        raw: leave the sign of phases ±π to rounding. The first frame mirrors itself, so its
+            spectrum is real, and the FFT's rounding decides between π and −π; without `raw` it
+            is π.
     """
     import torch
 
@@ -76,7 +112,7 @@ def stages(model, input_ids: np.ndarray, style: np.ndarray, excitation, speed: f
     def keep(name, module, turn):
         def hook(_module, _inputs, output):
             output = output[0] if isinstance(output, tuple) else output
-            array = output.detach().numpy()
+            array = output.detach().numpy().copy()  # the reference adds to some in place
             out[name] = array.swapaxes(1, 2) if turn else array
 
         hooks.append(module.register_forward_hook(hook))
@@ -110,6 +146,15 @@ def stages(model, input_ids: np.ndarray, style: np.ndarray, excitation, speed: f
         out["excitation"] = merged.numpy()[..., 0]
         return merged, noise, voiced
 
+    transform = generator.stft.transform
+
+    def settled_transform(signal):
+        magnitude, phase = transform(signal)
+        if not raw:
+            phase[..., 0] = torch.where(phase[..., 0].abs() > torch.pi / 2, torch.pi, 0.0)
+        out["spectrum"] = torch.cat([magnitude, phase], dim=1).numpy().swapaxes(1, 2)
+        return magnitude, phase
+
     curves = model.predictor.F0Ntrain
 
     def keep_curves(x, s):
@@ -118,6 +163,7 @@ def stages(model, input_ids: np.ndarray, style: np.ndarray, excitation, speed: f
         return f0, energy
 
     generator.m_source.forward = source
+    generator.stft.transform = settled_transform
     model.predictor.F0Ntrain = keep_curves
     try:
         with torch.no_grad():
@@ -125,11 +171,32 @@ def stages(model, input_ids: np.ndarray, style: np.ndarray, excitation, speed: f
                 torch.tensor(input_ids), torch.tensor(style), speed
             )
     finally:
-        del generator.m_source.forward, model.predictor.F0Ntrain
+        del generator.m_source.forward, generator.stft.transform, model.predictor.F0Ntrain
         for hook in hooks:
             hook.remove()
     out["samples"], out["durations"] = audio.numpy(), durations.numpy()
     return out
+
+
+def exact_source(model, f0: np.ndarray) -> np.ndarray:
+    """The reference's harmonic source in double precision, all voiced and without noise.
+
+    Args:
+        f0: (1, length) in hertz.
+
+    Returns:
+        (1, samples).
+    """
+    import torch
+
+    source = model.decoder.generator.m_source
+    generator = source.l_sin_gen
+    upsampled = np.repeat(f0.astype(np.float64), int(generator.upsample_scale), axis=1)
+    harmonics = torch.tensor(upsampled)[..., None] * torch.arange(1, generator.dim + 1)
+    with torch.no_grad():
+        sines = generator._f02sine(harmonics) * generator.sine_amp
+        weight, bias = source.l_linear.weight.double(), source.l_linear.bias.double()
+        return torch.tanh(sines @ weight[0] + bias).numpy()
 
 
 def residual(ours, reference) -> float:

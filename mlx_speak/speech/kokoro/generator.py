@@ -95,6 +95,15 @@ class Generator(nn.Module):
         channels = config.upsample_initial_channel >> len(config.upsample_rates)
         self.conv_post = Conv1d(channels, self.n_fft + 2, 7, padding=3)
 
+    def spectrum(self, excitation: mx.array) -> mx.array:
+        """(batch, samples) → (batch, 1 + samples / hop, n_fft + 2), magnitudes and phases."""
+        real, imag = stft(excitation, self.n_fft, self.hop_length)
+        # The first frame is its own mirror image, so its spectrum is real but for rounding.
+        # Whether a phase there is π or −π must not depend on that.
+        imag = mx.concatenate([mx.zeros_like(imag[:, :1]), imag[:, 1:]], axis=1)
+        magnitude = mx.sqrt(mx.square(real) + mx.square(imag))
+        return mx.concatenate([magnitude, mx.arctan2(imag, real)], axis=-1)
+
     def __call__(self, x: mx.array, style: mx.array, excitation: mx.array) -> mx.array:
         """Render the waveform.
 
@@ -106,9 +115,7 @@ class Generator(nn.Module):
         Returns:
             (batch, frames · samples_per_frame).
         """
-        real, imag = stft(excitation, self.n_fft, self.hop_length)
-        magnitude = mx.sqrt(mx.square(real) + mx.square(imag))
-        source = mx.concatenate([magnitude, mx.arctan2(imag, real)], axis=-1)
+        source = self.spectrum(excitation)
         for stage in self.stages:
             x = stage(x, source, style)
         x = self.conv_post(nn.leaky_relu(x, 0.01))
