@@ -7,11 +7,12 @@
  *
  * - Products of one row, or of few rows with a large matrix, are sent to gemv. gemm repacks the
  *   matrix first, which costs six times the product itself.
- * - Small products stay on one thread: waking a second one gains little, and costs a time slice
- *   when another process has the core.
+ * - Threads share a product here rather than in the provider, so that a busy machine does no harm.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,8 +27,11 @@ enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 /* Rows that are each worth a gemv of their own, when the matrix has at least so many elements. */
 enum { FEW_ROWS = 4, LARGE_MATRIX = 300 * 1000 };
 
-/* Multiply-adds below which a product stays on one thread: about 0.1 ms. */
-enum { SMALL_PRODUCT = 1 << 22 };
+/* Multiply-adds up to which a product stays on one thread: less than 0.1 ms. */
+enum { SMALL_PRODUCT = 1 << 22, SMALL_GEMV = 1 << 20 };
+
+/* Parts that a product is cut into for each thread; each repacks the matrix that they share. */
+enum { PARTS = 2, PART_MULTIPLE = 64 };
 
 typedef void sgemm_t(int, int, int, BLAS_INT, BLAS_INT, BLAS_INT, float, const float *, BLAS_INT,
                      const float *, BLAS_INT, float, float *, BLAS_INT);
@@ -42,8 +46,9 @@ static sgemm_t *provider_sgemm;
 static dgemm_t *provider_dgemm;
 static cgemm_t *provider_cgemm;
 static sgemv_t *provider_sgemv;
-static void (*set_threads)(int); /* NULL where the provider has no such function */
-static int threads;
+static void (*set_provider_threads)(int);
+static int provider_threads;
+static int threads = 1;
 static char config[256];
 
 static void *symbol(void *library, const char *prefix, const char *name, const char *suffix) {
@@ -63,57 +68,175 @@ int mlx_speak_blas_open(const char *path, const char *prefix, const char *suffix
   provider_sgemv = (sgemv_t *)symbol(library, prefix, "cblas_sgemv", suffix);
   if (!provider_sgemm || !provider_dgemm || !provider_cgemm || !provider_sgemv) return -1;
 
-  set_threads = (void (*)(int))symbol(library, prefix, "openblas_set_num_threads", suffix);
   int (*get_threads)(void) =
       (int (*)(void))symbol(library, prefix, "openblas_get_num_threads", suffix);
+  set_provider_threads =
+      (void (*)(int))symbol(library, prefix, "openblas_set_num_threads", suffix);
   char *(*get_config)(void) = (char *(*)(void))symbol(library, prefix, "openblas_get_config", suffix);
-  if (!get_threads) set_threads = NULL;
-  if (set_threads) {
-    threads = get_threads();
-    if (threads > limit) set_threads(threads = limit);
-  }
+  provider_threads = get_threads && set_provider_threads ? get_threads() : 0;
+  threads = provider_threads < limit ? provider_threads : limit;
   snprintf(config, sizeof config, "%s", get_config ? get_config() : "");
   return 0;
 }
 
-/* Threads used for large products; 0 if the provider does not say. */
+/* Threads that share a large product; 0 if that is left to the provider. */
 int mlx_speak_blas_threads(void) { return threads; }
 
 /* The provider's own description of its build and the kernels it chose; empty if it has none. */
 const char *mlx_speak_blas_config(void) { return config; }
 
-static void sgemm_by_vectors(int ta, int tb, int m, int n, int k, float alpha, const float *a,
-                             int lda, const float *b, int ldb, float beta, float *c, int ldc) {
-  /* One column, C = op(A) b, or row by row: c = op(B)' a. */
-  int column = n == 1 && m > 1;
-  for (int row = 0; row < (column ? 1 : m); row++) {
-    float *y = c + (size_t)row * ldc;
-    int length = column ? m : n, step = column ? ldc : 1;
-    /* gemv multiplies what it finds in y even by 0, and NaN · 0 is NaN. */
-    if (beta == 0)
-      for (int i = 0; i < length; i++) y[(size_t)i * step] = 0;
-    if (column)
-      provider_sgemv(ROW_MAJOR, ta, ta == NO_TRANS ? m : k, ta == NO_TRANS ? k : m, alpha, a, lda,
-                     b, tb == NO_TRANS ? ldb : 1, beta, y, step);
-    else
-      provider_sgemv(ROW_MAJOR, tb == NO_TRANS ? TRANS : NO_TRANS, tb == NO_TRANS ? k : n,
-                     tb == NO_TRANS ? n : k, alpha, b, ldb,
-                     ta == NO_TRANS ? a + (size_t)row * lda : a + row, ta == NO_TRANS ? 1 : lda,
-                     beta, y, step);
+/* A single-precision product, C = alpha op(A) op(B) + beta C, row major. */
+typedef struct {
+  int ta, tb, m, n, k, lda, ldb, ldc;
+  float alpha, beta;
+  const float *a, *b;
+  float *c;
+} product;
+
+/* The rows from `first` on, at most `count` of them. */
+static product rows_of(product p, int first, int count) {
+  p.a += (size_t)first * (p.ta == NO_TRANS ? p.lda : 1);
+  p.c += (size_t)first * p.ldc;
+  p.m = p.m - first < count ? p.m - first : count;
+  return p;
+}
+
+/* The columns from `first` on, at most `count` of them. */
+static product columns_of(product p, int first, int count) {
+  p.b += (size_t)first * (p.tb == NO_TRANS ? 1 : p.ldb);
+  p.c += first;
+  p.n = p.n - first < count ? p.n - first : count;
+  return p;
+}
+
+/* y = alpha op(M) x + beta y, for op(M) with `length` rows. */
+static void gemv(int trans, int length, int k, float alpha, const float *matrix, int ld,
+                 const float *x, int step_x, float beta, float *y, int step_y) {
+  /* gemv multiplies what it finds in y even by 0, and NaN · 0 is NaN. */
+  if (beta == 0)
+    for (int i = 0; i < length; i++) y[(size_t)i * step_y] = 0;
+  provider_sgemv(ROW_MAJOR, trans, trans == NO_TRANS ? length : k, trans == NO_TRANS ? k : length,
+                 alpha, matrix, ld, x, step_x, beta, y, step_y);
+}
+
+static int by_vectors(const product *p) {
+  return p->m == 1 || p->n == 1 || (p->m <= FEW_ROWS && (int64_t)p->n * p->k >= LARGE_MATRIX);
+}
+
+static void compute(const product *p) {
+  int step_a = p->ta == NO_TRANS ? 1 : p->lda, step_b = p->tb == NO_TRANS ? p->ldb : 1;
+  if (!by_vectors(p)) {
+    provider_sgemm(ROW_MAJOR, p->ta, p->tb, p->m, p->n, p->k, p->alpha, p->a, p->lda, p->b, p->ldb,
+                   p->beta, p->c, p->ldc);
+  } else if (p->n == 1 && p->m > 1) { /* c = op(A) b */
+    gemv(p->ta, p->m, p->k, p->alpha, p->a, p->lda, p->b, step_b, p->beta, p->c, p->ldc);
+  } else { /* c = op(B)' a, row by row */
+    int flipped = p->tb == NO_TRANS ? TRANS : NO_TRANS;
+    for (int i = 0; i < p->m; i++) {
+      product row = rows_of(*p, i, 1);
+      gemv(flipped, p->n, p->k, p->alpha, p->b, p->ldb, row.a, step_a, p->beta, row.c, 1);
+    }
   }
+}
+
+/* While we share products ourselves, the provider is to use one thread for each of our calls. Its
+ * setting is put back after, for others may use the same library: NumPy does, where it is NumPy's. */
+static atomic_int callers;
+
+static void enter(void) {
+  if (threads > 0 && atomic_fetch_add(&callers, 1) == 0) set_provider_threads(1);
+}
+
+static void leave(void) {
+  if (threads > 0 && atomic_fetch_sub(&callers, 1) == 1) set_provider_threads(provider_threads);
+}
+
+/* The threads. Each takes the next part of the product at hand when it has done one, the caller
+ * too: a thread that gets no core takes no part, and nobody waits for it. OpenBLAS's own threads
+ * have equal shares and wait for each other many times a product, each time for a time slice if
+ * another process has the core: on a busy machine it is then several times slower than with one
+ * thread. One product at a time; a second caller computes its own alone. After a fork there are no
+ * workers, and the caller does all. */
+static struct {
+  pthread_mutex_t owner, mutex;
+  pthread_cond_t start, done;
+  product whole;
+  int part, by_columns, active;
+  unsigned long number;
+  atomic_int next, parts;
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
+          .mutex = PTHREAD_MUTEX_INITIALIZER,
+          .start = PTHREAD_COND_INITIALIZER,
+          .done = PTHREAD_COND_INITIALIZER};
+
+static void take_parts(void) {
+  for (int i; (i = atomic_fetch_add(&pool.next, 1)) < pool.parts;) {
+    product p = (pool.by_columns ? columns_of : rows_of)(pool.whole, i * pool.part, pool.part);
+    compute(&p);
+  }
+}
+
+static void *worker(void *unused) {
+  (void)unused;
+  pthread_mutex_lock(&pool.mutex);
+  for (unsigned long seen = 0;;) {
+    while (pool.number == seen) pthread_cond_wait(&pool.start, &pool.mutex);
+    seen = pool.number;
+    pool.active++;
+    pthread_mutex_unlock(&pool.mutex);
+    take_parts();
+    pthread_mutex_lock(&pool.mutex);
+    if (--pool.active == 0) pthread_cond_signal(&pool.done);
+  }
+  return NULL;
+}
+
+static void start_workers(void) {
+  for (int i = 1; i < threads; i++) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, worker, NULL) == 0) pthread_detach(thread);
+  }
+}
+
+static void compute_on_threads(const product *p, int part, int by_columns) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  if (pthread_mutex_trylock(&pool.owner)) { /* another thread of MLX is at it */
+    compute(p);
+    return;
+  }
+  pthread_once(&once, start_workers);
+  pthread_mutex_lock(&pool.mutex);
+  pool.whole = *p;
+  pool.part = part;
+  pool.by_columns = by_columns;
+  pool.next = 0;
+  pool.parts = ((by_columns ? p->n : p->m) + part - 1) / part;
+  pool.number++;
+  pthread_cond_broadcast(&pool.start);
+  pthread_mutex_unlock(&pool.mutex);
+  take_parts();
+  pthread_mutex_lock(&pool.mutex);
+  while (pool.active) pthread_cond_wait(&pool.done, &pool.mutex);
+  pthread_mutex_unlock(&pool.mutex);
+  pthread_mutex_unlock(&pool.owner);
 }
 
 void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
                  int lda, const float *b, int ldb, float beta, float *c, int ldc) {
-  int vectors = m == 1 || n == 1 || (m <= FEW_ROWS && (int64_t)n * k >= LARGE_MATRIX);
-  if (order == ROW_MAJOR && vectors && m > 0 && n > 0 && k > 0) {
-    sgemm_by_vectors(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  if (order != ROW_MAJOR || m < 1 || n < 1 || k < 1) {
+    provider_sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     return;
   }
-  int small = set_threads && threads > 1 && (int64_t)m * n * k <= SMALL_PRODUCT;
-  if (small) set_threads(1);
-  provider_sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-  if (small) set_threads(threads);
+  enter();
+  product p = {ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c};
+  int vectors = by_vectors(&p), columns = vectors ? n > 1 : n > m, longer = columns ? n : m;
+  int part = longer / (PARTS * (threads > 0 ? threads : 1)) + 1;
+  part = (part + PART_MULTIPLE - 1) / PART_MULTIPLE * PART_MULTIPLE;
+  if (threads < 2 || part >= longer || (int64_t)m * n * k <= (vectors ? SMALL_GEMV : SMALL_PRODUCT))
+    compute(&p);
+  else
+    compute_on_threads(&p, part, columns);
+  leave();
 }
 
 void cblas_dgemm(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a,

@@ -148,7 +148,16 @@ def _compile(target: Path, integer: str) -> bool:
     import shutil
     import subprocess
 
-    flags = ["-O2", "-shared", "-fPIC", f"-DBLAS_INT={integer}", "-o", str(target), str(_SOURCE)]
+    flags = [
+        "-O2",
+        "-shared",
+        "-fPIC",
+        "-pthread",
+        f"-DBLAS_INT={integer}",
+        "-o",
+        str(target),
+        str(_SOURCE),
+    ]
     for compiler in filter(shutil.which, _COMPILERS):
         done = subprocess.run([compiler, *flags, "-ldl"], capture_output=True, check=False)
         if done.returncode == 0:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -88,6 +90,27 @@ def test_every_transpose_and_shape(shim, m, n, k):
 @pytest.mark.parametrize("m", [1, 2, 4, 5])
 def test_few_rows_of_a_large_matrix(shim, m):
     check_product(shim, m, 700, 500)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(2000, 70, 64), (70, 2000, 64), (1, 5000, 300)])
+def test_products_that_threads_share(shim, m, n, k):
+    check_product(shim, m, n, k)
+
+
+def test_callers_on_several_threads(shim):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda m: check_product(shim, m, 300, 64), [900, 1000, 1100, 1200] * 3))
+
+
+def test_products_after_a_fork(shim):
+    check_product(shim, 2000, 70, 64)
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(AssertionError):
+            check_product(shim, 2000, 70, 64)
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def check_product(shim, m, n, k):
