@@ -1,0 +1,160 @@
+"""The `mlx-speak` command and the examples, run as a user runs them, on the packaged models."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlx_speak.audio import Audio
+
+ROOT = Path(__file__).parent.parent
+TEXT = b"The tests pass. The report is on your desk."
+
+pytestmark = pytest.mark.packages
+
+
+def run(*arguments: str, data: bytes = TEXT, **options) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, *arguments], input=data, capture_output=True, timeout=300, **options
+    )
+
+
+def speak(*arguments: str, data: bytes = TEXT) -> subprocess.CompletedProcess[bytes]:
+    return run("-m", "mlx_speak", *arguments, data=data)
+
+
+def loudness(audio: Audio) -> float:
+    return float(np.sqrt(np.mean(np.square(audio.samples))))
+
+
+def test_a_text_is_spoken_in_portuguese_to_a_file(models, tmp_path):
+    path = tmp_path / "speech.wav"
+    result = speak("--to", "pt", "--output", str(path))
+    assert result.returncode == 0, result.stderr.decode()
+    log = result.stderr.decode()
+    assert "The tests pass." in log
+    assert "Os testes passam." in log
+    assert "2 sentences" in log
+    assert result.stdout == b""
+    audio = Audio.load(path)
+    assert audio.sample_rate == 24000
+    assert 2 < audio.seconds < 8
+    assert loudness(audio) > 0.01
+
+
+def test_quiet_prints_nothing(models, tmp_path):
+    result = speak("--to", "pt", "--output", str(tmp_path / "a.wav"), "--quiet", data=b"Yes.")
+    assert result.returncode == 0
+    assert result.stderr == b""
+
+
+def test_the_same_language_is_spoken_untranslated(models, tmp_path):
+    result = speak("--to", "en", "--output", str(tmp_path / "a.wav"), data=b"All is well.")
+    assert result.returncode == 0, result.stderr.decode()
+    assert "translated" not in result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--to", "portugese"], "Portuguese"),
+        (["--to", "pt", "--voice", "nobody"], "nobody"),
+        (["--to", "pt", "--speaker", "pf_doro"], "pf_dora"),
+        (["--to", "pt", "--translator", "bergamot-pt-en"], "does not translate"),
+        (["--to", "pt", "--output", "no/such/folder/a.wav"], "no/such/folder"),
+        (["--to", "pt", "--output", "gramophone"], "gramophone"),
+        (["--to", "ko"], "Korean"),
+    ],
+)
+def test_a_wrong_argument_is_answered_with_the_way_out(models, arguments, says):
+    result = (
+        speak(*arguments, "--output", "null") if "--output" not in arguments else speak(*arguments)
+    )
+    assert result.returncode == 2
+    assert says in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+
+
+def test_escape_sequences_do_not_reach_the_terminal(models):
+    data = b"Hello \x1b]0;owned\x07\x1b[31mred\x1b[0m (see [/bold] and [link=x]this)."
+    result = speak("--to", "en", "--output", "null", data=data)
+    assert result.returncode == 0
+    assert b"\x1b" not in result.stderr
+    assert "owned" not in result.stderr.decode()
+    assert "Hello red" in result.stderr.decode()
+
+
+def test_on_a_terminal_a_live_line_tells_what_is_said(models):
+    main, secondary = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlx_speak", "--to", "pt", "--output", "silent"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=secondary,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
+    )
+    os.close(secondary)
+    process.stdin.write(TEXT)
+    process.stdin.close()
+    shown = b""
+    while True:
+        try:
+            data = os.read(main, 65536)
+        except OSError:  # Linux: the other side is closed
+            break
+        if not data:
+            break
+        shown += data
+    os.close(main)
+    assert process.wait(60) == 0
+    assert "♪".encode() in shown
+    assert b"waiting" in shown
+    assert b"Os testes passam." in shown
+
+
+def test_an_interrupt_ends_at_once_and_leaves_a_file_that_plays(models, tmp_path):
+    path = tmp_path / "a.wav"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlx_speak", "--to", "pt", "--output", str(path)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(TEXT * 20)
+    process.stdin.flush()  # and left open, as by an assistant that thinks
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (path.exists() and path.stat().st_size > 10_000):
+        time.sleep(0.02)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    # 200 ms, and a margin for a machine that is busy with the test's own processes.
+    assert time.monotonic() - asked < 0.5
+    assert b"Traceback" not in process.stderr.read()
+    process.stdin.close()
+    process.stderr.close()
+    assert Audio.load(path).seconds > 0.1
+
+
+def test_the_example_reads_a_file_aloud_untranslated(models, tmp_path):
+    text, path = tmp_path / "note.txt", tmp_path / "a.wav"
+    text.write_bytes(TEXT)
+    result = run(str(ROOT / "examples/pipe.py"), str(text), "--to", "en", "--output", str(path))
+    assert result.returncode == 0, result.stderr.decode()
+    assert "The tests pass. → The tests pass." in result.stdout.decode()
+    assert loudness(Audio.load(path)) > 0.01
+
+
+def test_the_example_translates_what_is_piped_in(models, tmp_path):
+    path = tmp_path / "a.wav"
+    result = run(str(ROOT / "examples/pipe.py"), "--output", str(path))
+    assert result.returncode == 0, result.stderr.decode()
+    assert "The tests pass. → Os testes passam." in result.stdout.decode()
+    assert Audio.load(path).seconds > 2
