@@ -44,10 +44,10 @@ def add_norm(x: mx.array, y: mx.array, norm: nn.LayerNorm) -> mx.array:
 
 @fuse
 def _add_norm(x: mx.array, y: mx.array, weight: mx.array, bias: mx.array, eps: mx.array):
-    x = x + y
+    x = (x + y).astype(mx.float32)
     x = x - mx.mean(x, axis=-1, keepdims=True)
     variance = mx.mean(x * x, axis=-1, keepdims=True)
-    return x * mx.rsqrt(variance + eps) * weight + bias
+    return (x * mx.rsqrt(variance + eps)).astype(weight.dtype) * weight + bias
 
 
 @functools.cache

@@ -77,7 +77,8 @@ class BergamotConfig:
                 isinstance(value, (int, float)) and 0 <= value < 2**31
             ):
                 raise ModelFormatError(f"Bergamot config: {field.name} is {value!r}")
-        if result.hidden_size % (2 * max(result.num_attention_heads, 1)):
+        heads = result.num_attention_heads
+        if not heads or not result.hidden_size or result.hidden_size % (2 * heads):
             raise ModelFormatError("Bergamot config: the heads do not divide hidden_size evenly")
         return result
 
