@@ -60,7 +60,7 @@ def convert_kokoro(
         weights = rename(reference, len(model_config.istftnet.resblock_kernel_sizes))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(f"{checkpoint} is not a Kokoro checkpoint: {error!r}") from error
-    expected = {name: array.shape for name, array in tree_flatten(model.parameters())}
+    expected = {name: array.shape for name, array in dict(tree_flatten(model.parameters())).items()}
     _compare(checkpoint, expected, {name: array.shape for name, array in weights.items()})
 
     if voices is None:
@@ -75,17 +75,13 @@ def convert_kokoro(
 
     destination = Path(destination).expanduser()
     with atomic_folder(destination) as folder:
-        provenance = {"checkpoint": checkpoint.name, "precision": precision}
-        save_model(
-            folder,
-            {
-                "model_type": "kokoro",
-                **config,
-                "sample_rate": model_config.sample_rate,
-                "provenance": provenance,
-            },
-            weights,
-        )
+        written = {name: value for name, value in config.items() if name != "quantization"}
+        written |= {
+            "model_type": "kokoro",
+            "sample_rate": model_config.sample_rate,
+            "provenance": {"checkpoint": checkpoint.name, "precision": precision},
+        }
+        save_model(folder, written, weights)
         for name, pack in packs.items():
             save_tensors(folder / "voices" / f"{name}.safetensors", {"voice": mx.array(pack)})
     return destination

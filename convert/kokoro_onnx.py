@@ -43,8 +43,8 @@ def _parameters(graph: Graph) -> Weights:
             if quantized in seen:  # ALBERT's one layer comes by twelve times
                 continue
             seen.add(quantized)
-            scale = constants[quantized.removesuffix("_quantized") + "_scale"]
-            weight = _dequantize(constants[quantized], scale, constants[node.inputs[3]])
+            scale = quantized.removesuffix("_quantized") + "_scale"
+            weight = _dequantize(constants[quantized], constants[scale], constants[node.inputs[3]])
             # Linear layers are stored (in, out).
             weights[key] = weight if node.op_type == "ConvInteger" else weight.T
         elif node.op_type in ("Conv", "ConvTranspose") and "/istft/" not in node.name:
@@ -54,10 +54,9 @@ def _parameters(graph: Graph) -> Weights:
             weights.update(_lstm(node, constants))
         elif node.op_type == "DequantizeLinear":  # of the rows that an embedding looked up
             lookup = producer[node.inputs[0]]
-            table, scale, zero = lookup.inputs[0], node.inputs[1], node.inputs[2]
-            weights[f"{_torch_path(lookup)}.weight"] = _dequantize(
-                constants[table], constants[scale], constants[zero]
-            )
+            table, scale, zero = lookup.inputs[0], *node.inputs[1:3]
+            weight = _dequantize(constants[table], constants[scale], constants[zero])
+            weights[f"{_torch_path(lookup)}.weight"] = weight
         elif node.name.endswith("m_source/l_linear/MatMul"):
             weights[f"{_torch_path(node)}.weight"] = constants[node.inputs[1]].T
     # Biases, norms and alphas are not quantized and kept their names.

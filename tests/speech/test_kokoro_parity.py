@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import kokoro_oracle as oracle
 import mlx.core as mx
 import numpy as np
 import pytest
+from kokoro_oracle import residual
 
 from mlx_speak.speech.kokoro import Kokoro, load_model
-
-from . import kokoro_oracle as oracle
-from .kokoro_oracle import residual
 
 pytestmark = pytest.mark.oracle
 

@@ -35,14 +35,16 @@ def utterances(phonemes: str, limit: int) -> Iterator[str]:
 def clauses(phonemes: str, limit: int) -> Iterator[str]:
     """Parts for speaking early: a clause or two first, then sentences; none above `limit`.
 
-    A string that is one sentence of ordinary length is cut at most once.
+    A string that is one sentence of ordinary length is cut at most once, and no short rest is
+    left to be spoken on its own.
     """
-    part, is_first = "", True
+    part, is_first, left = "", True, len(phonemes)
     for clause in _CLAUSE.findall(phonemes):
         part += clause
+        left -= len(clause)
         is_sentence = part.rstrip().rstrip('"”’)').endswith(tuple(SENTENCE_END))
         enough = FIRST_CLAUSE if is_first else SENTENCE if is_sentence else CLAUSE
-        if len(part) >= enough:
+        if len(part) >= enough and left >= FIRST_CLAUSE:
             yield from utterances(part, limit)
             part, is_first = "", False
     if part:
