@@ -14,6 +14,9 @@ SESSION ?= examples/sessions/claude.jsonl
 TO ?= pt
 SPEAKER ?= pf_dora
 
+# Fails where there is no sound card to hear it on.
+FIND_CARD := import sounddevice; sounddevice.query_devices(kind='output')
+
 # Spinning OpenMP threads slow each other down where cores are few.
 export OMP_WAIT_POLICY ?= passive
 
@@ -21,7 +24,8 @@ export OMP_WAIT_POLICY ?= passive
 
 speak: .venv/speak
 	$(BIN)/python -m mlx_speak.convert packages
-	$(BIN)/mlx-speak --to $(TO) --speaker $(SPEAKER) --output speech.wav < $(SESSION)
+	card=$$($(BIN)/python -c "$(FIND_CARD)" 2>/dev/null && echo "--output speakers"); \
+	$(BIN)/mlx-speak --to $(TO) --speaker $(SPEAKER) $$card --output speech.wav < $(SESSION)
 	@echo "speech.wav holds the speech."
 
 test: lint
