@@ -23,14 +23,14 @@ from .folder import atomic_folder, save_model, save_tensors
 from .marian import MarianModel, MarianTensor, read_model, read_shortlist
 
 if TYPE_CHECKING:
-    from mlx_speak.translation.bergamot import BergamotConfig
+    from mlx_speak.translation.bergamot_model import BergamotConfig
 
 LICENCE = (
     "MPL-2.0: Firefox Translations models by Mozilla and the Bergamot project, "
     "https://github.com/mozilla/firefox-translations-models"
 )
 
-# What the options of a model must say for `mlx_speak.translation.bergamot` to be that model.
+# What the options of a model must say for `mlx_speak.translation.bergamot_model` to be that model.
 _ARCHITECTURE = {
     "type": "transformer",
     "dec-cell": "ssru",
@@ -104,7 +104,7 @@ def convert_bergamot(
 
 
 def _config(model: MarianModel, pair: tuple[str, str], path: Path) -> BergamotConfig:
-    from mlx_speak.translation.bergamot import BergamotConfig
+    from mlx_speak.translation.bergamot_model import BergamotConfig
 
     for option, expected in _ARCHITECTURE.items():
         found = model.options.get(option, expected)
