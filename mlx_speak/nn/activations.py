@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import mlx.core as mx
 
 
-def snake(x: mx.array, alpha: mx.array) -> mx.array:
+def snake(
+    x: mx.array, alpha: mx.array, affine: tuple[mx.array, mx.array] | None = None
+) -> mx.array:
     """x + sin²(αx) / α: periodic, for signals that are (Ziyin et al., 2020, arXiv:2006.08195).
 
     Args:
         x: (..., channels).
         alpha: (channels,), the frequency each channel prefers; not zero.
+        affine: if given, scale and shift to apply to x first, the last line of a normalisation.
+            On the CPU, where memory counts, it then costs no pass over the signal of its own.
     """
-    if mx.default_device().type == mx.DeviceType.cpu:
-        half_turns = (x * (alpha / math.pi)).astype(mx.float32)
-        squared_sine = _compiled_squared_sine() or _squared_sine
-        return x + squared_sine(half_turns).astype(x.dtype) / alpha
-    return x + mx.square(mx.sin(alpha * x)) / alpha
+    scale, shift = affine or (None, None)
+    if mx.default_device().type != mx.DeviceType.cpu:
+        x = x if scale is None or shift is None else x * scale + shift
+        return x + mx.square(mx.sin(alpha * x)) / alpha
+    turns = alpha / math.pi
+    half_turns = x * (turns if scale is None else scale * turns)
+    half_turns = half_turns if shift is None else half_turns + shift * turns
+    unit_snake = _compiled_unit_snake(x.shape) if _compiler_works() else _unit_snake
+    return unit_snake(half_turns.astype(mx.float32)).astype(x.dtype) * (1 / alpha)
 
 
 # sin²(πr) / r² as a polynomial in r², for |r| ≤ ½: minimax of the absolute error of sin²,
@@ -30,29 +39,40 @@ _COEFFICIENTS = (9.8696029, -32.469581, 42.725385, -30.085953, 12.990730, -3.272
 _ROUND = 12582912.0
 
 
-def _squared_sine(half_turns: mx.array) -> mx.array:
-    """sin²(π · half_turns), without the sine, for which MLX calls libm once an element on the CPU.
+def _unit_snake(half_turns: mx.array) -> mx.array:
+    """y + sin²(y) for y = π · half_turns, without the sine: MLX calls libm's on the CPU.
 
     sin² repeats every half turn, so the whole ones are taken away, which float32 does exactly.
-    The polynomial is summed in pairs: eleven operations deep is what MLX fuses into one loop.
+    The sum is arranged to be eleven operations deep, which is what MLX fuses into one loop.
     """
     rest = half_turns - ((half_turns + _ROUND) - _ROUND)
     z = rest * rest
-    c0, c1, c2, c3, c4, c5 = _COEFFICIENTS
     z2 = z * z
-    return z * ((c0 + c1 * z) + z2 * ((c2 + c3 * z) + z2 * (c4 + c5 * z)))
+    c0, c1, c2, c3, c4, c5 = _COEFFICIENTS
+    low = z * (c0 + c1 * z)
+    high = (z * z2) * ((c2 + c3 * z) + z2 * (c4 + c5 * z))
+    return math.pi * half_turns + (low + high)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled_unit_snake(shape: tuple[int, ...]) -> Callable[[mx.array], mx.array]:
+    """`_unit_snake` in one loop, for one shape.
+
+    A function compiled for any shape is not fused into one loop, and one that sees many shapes
+    keeps them all; this way those that are not used go.
+    """
+    return mx.compile(lambda half_turns: _unit_snake(half_turns))
 
 
 @functools.cache
-def _compiled_squared_sine():
-    """`_squared_sine` in one loop; None where MLX's compiler for the CPU, g++, does not work.
+def _compiler_works() -> bool:
+    """Whether compiled functions run.
 
-    Without g++ MLX runs the operations one by one of its own accord, but with a broken one, or
-    with a temporary folder that cannot be written, it raises when the result is evaluated.
+    Without g++ MLX runs the operations on the CPU one by one of its own accord, but with a broken
+    one, or with a temporary folder that cannot be written, it raises at the evaluation.
     """
-    compiled = mx.compile(_squared_sine, shapeless=True)
     try:
-        mx.eval(compiled(mx.zeros((8,))))
+        mx.eval(_compiled_unit_snake((8,))(mx.zeros((8,))))
     except RuntimeError:
-        return None
-    return compiled
+        return False
+    return True

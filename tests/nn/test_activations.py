@@ -18,13 +18,24 @@ def signal():
     return x, alpha
 
 
-def assert_is_snake(x, alpha):
-    phase = x.astype(np.float64) * alpha
-    expected = x + np.sin(phase) ** 2 / alpha
-    # float32 rounds the phase (here up to 200), twice where it is counted in half turns, by 2⁻²⁴
-    # of its size; the polynomial is 3e-7 off; 1/α scales both; the sum is rounded.
-    tolerance = (2.0**-23 * abs(phase) + 4e-7) / alpha + 2.0**-23 * abs(expected)
-    assert (abs(np.array(snake(mx.array(x), mx.array(alpha))) - expected) <= tolerance).all()
+def assert_is_snake(x, alpha, scale=None, shift=None):
+    affine = None if scale is None else (mx.array(scale), mx.array(shift))
+    ours = np.array(snake(mx.array(x), mx.array(alpha), affine))
+    x = x.astype(np.float64)
+    size = abs(x) if scale is None else abs(x * scale) + abs(shift)
+    x = x if scale is None else x * scale + shift
+    expected = x + np.sin(x * alpha) ** 2 / alpha
+    # float32 rounds the phase (here up to 700) by 2⁻²⁴ of the size of its terms, four times where
+    # it is counted in half turns, and y + sin²(y) has slopes up to 2; the polynomial is 4e-7 off.
+    tolerance = 2.0**-21 * size + 1e-6 / alpha
+    assert (abs(ours - expected) <= tolerance).all()
+
+
+def test_snake_of_a_normalised_signal(signal):
+    x, alpha = signal
+    scale = np.linspace(-2, 3, x.shape[-1], dtype=np.float32)
+    shift = np.linspace(5, -4, x.shape[-1], dtype=np.float32)
+    assert_is_snake(x, alpha, scale[None, None], shift[None, None])
 
 
 def test_snake_is_its_formula(signal):
@@ -41,29 +52,33 @@ def test_snake_on_other_devices(signal, monkeypatch):
 
 @pytest.fixture
 def fresh_compilation():
-    activations._compiled_squared_sine.cache_clear()
+    caches = activations._compiler_works, activations._compiled_unit_snake
+    for cache in caches:
+        cache.cache_clear()
     yield
-    activations._compiled_squared_sine.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_compilation")
 def test_snake_without_a_working_compiler(signal, monkeypatch):
-    def broken(function, **_):
+    def broken(function):
         def call(*_):
             raise RuntimeError("[Compile::eval_cpu] Failed to compile function")
 
         return call
 
     monkeypatch.setattr(mx, "compile", broken)
-    assert activations._compiled_squared_sine() is None
+    assert not activations._compiler_works()
     assert_is_snake(*signal)
 
 
-def test_squared_sine_over_many_turns():
+def test_unit_snake_over_many_turns():
     half_turns = np.linspace(-3000, 3000, 100_001).astype(np.float32)
-    expected = np.sin(np.pi * half_turns.astype(np.float64)) ** 2
-    ours = np.array(activations._squared_sine(mx.array(half_turns)))
-    assert abs(ours - expected).max() <= 4e-7
+    angle = np.pi * half_turns.astype(np.float64)
+    ours = np.array(activations._unit_snake(mx.array(half_turns)))
+    # Rounding of π, of its product and of the sum; the polynomial itself is 4e-7 off.
+    assert (abs(ours - angle - np.sin(angle) ** 2) <= 4e-7 + 2.0**-22 * (abs(angle) + 1)).all()
 
 
 def test_half_precision_stays_half(signal):
