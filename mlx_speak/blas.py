@@ -24,6 +24,7 @@ from typing import NamedTuple
 _SOURCE = Path(__file__).with_name("blas.c")
 _COMPILERS = ("cc", "gcc", "clang")
 _SYSTEM_OPENBLAS = "libopenblas.so.0"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
 _description = "MLX's own BLAS"
@@ -51,6 +52,7 @@ def provide() -> None:
     if "mlx.core" in sys.modules:
         _warn("mlx.core was imported first: import mlx_speak before it")
         return
+    _keep_freed_memory()
     for provider in _providers(choice):
         if _forward(provider):
             return
@@ -60,6 +62,18 @@ def provide() -> None:
         _warn(f"MLX_SPEAK_BLAS={choice} is not a CBLAS library, or there is no C compiler")
     else:
         _warn("install a C compiler (gcc), or OpenBLAS (on Debian libopenblas0-pthread)")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what MLX frees, up to 1 GB, instead of giving it back to the system.
+
+    MLX caches buffers on a GPU but not on the CPU, where every array of some megabytes came in
+    fresh pages: 200,000 page faults for six seconds of speech, a fifth of the time they took.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        for parameter in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            mallopt(parameter, 1 << 30)
 
 
 def _providers(choice: str) -> Iterator[Provider]:
