@@ -78,7 +78,9 @@ class SnakeBlock(nn.Module):
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
         """(batch, frames, channels), (batch, style_dim) → (batch, frames, channels)."""
         for index, (dilated, plain) in enumerate(zip(self.dilated, self.plain, strict=True)):
-            y = dilated(snake(self.norm1[index](x, style), self.alpha1[index]))
-            y = plain(snake(self.norm2[index](y, style), self.alpha2[index]))
+            affine = self.norm1[index].scale_and_shift(x, style)
+            y = dilated(snake(x, self.alpha1[index], affine))
+            affine = self.norm2[index].scale_and_shift(y, style)
+            y = plain(snake(y, self.alpha2[index], affine))
             x = x + y
         return x
