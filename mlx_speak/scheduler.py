@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -164,6 +165,9 @@ class Scheduler:
             task.close()
             with self._changed:
                 self._tasks.remove(task)
+        if "mlx.core" in sys.modules:
+            # Streams left to the end of their thread make MLX 0.32 abort if the process ends then.
+            sys.modules["mlx.core"].clear_streams()
 
     def _next(self) -> Task | None:
         """The most urgent task, a cancelled one to be closed, or None when all is over."""
