@@ -1,7 +1,7 @@
 /* The BLAS that MLX's CPU backend calls on Linux, forwarded to a faster one.
  *
  * libmlx.so imports cblas_sgemm, cblas_dgemm and cblas_cgemm and nothing else of the CBLAS, and its
- * wheel brings the reference implementation (2 GFLOP/s a core). Loaded globally before it, this
+ * wheel brings the reference implementation (a few GFLOP/s). Loaded globally before it, this
  * library answers instead. blas.py compiles it and names the provider; two things are done better
  * than by passing the calls on:
  *
@@ -161,7 +161,7 @@ static struct {
   pthread_mutex_t owner, mutex;
   pthread_cond_t start, done;
   product whole;
-  int part, by_columns, active;
+  int part, by_columns, open, active; /* open to workers; workers at it */
   unsigned long number;
   atomic_int next, parts;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
@@ -180,7 +180,7 @@ static void *worker(void *unused) {
   (void)unused;
   pthread_mutex_lock(&pool.mutex);
   for (unsigned long seen = 0;;) {
-    while (pool.number == seen) pthread_cond_wait(&pool.start, &pool.mutex);
+    while (!pool.open || pool.number == seen) pthread_cond_wait(&pool.start, &pool.mutex);
     seen = pool.number;
     pool.active++;
     pthread_mutex_unlock(&pool.mutex);
@@ -212,10 +212,12 @@ static void compute_on_threads(const product *p, int part, int by_columns) {
   pool.next = 0;
   pool.parts = ((by_columns ? p->n : p->m) + part - 1) / part;
   pool.number++;
+  pool.open = 1;
   pthread_cond_broadcast(&pool.start);
   pthread_mutex_unlock(&pool.mutex);
   take_parts();
   pthread_mutex_lock(&pool.mutex);
+  pool.open = 0; /* who wakes only now must not see the next product half written */
   while (pool.active) pthread_cond_wait(&pool.done, &pool.mutex);
   pthread_mutex_unlock(&pool.mutex);
   pthread_mutex_unlock(&pool.owner);

@@ -1,6 +1,6 @@
 """A fast BLAS for MLX's CPU backend on Linux; does nothing elsewhere.
 
-MLX's Linux wheel brings the reference BLAS: 2 GFLOP/s where the machine has a hundred times that.
+MLX's Linux wheel brings the reference BLAS: a few GFLOP/s where the machine has hundreds.
 Of libraries loaded globally the first answers, so another one takes its place if it is loaded
 before `mlx.core`. That is a small forwarding library, `blas.c`, compiled once, over the OpenBLAS
 that some Python package already carries (`scipy-openblas32`, else NumPy itself) or a system one.
@@ -162,18 +162,10 @@ def _compile(target: Path, integer: str) -> bool:
     import shutil
     import subprocess
 
-    flags = [
-        "-O2",
-        "-shared",
-        "-fPIC",
-        "-pthread",
-        f"-DBLAS_INT={integer}",
-        "-o",
-        str(target),
-        str(_SOURCE),
-    ]
+    options = ["-O2", "-shared", "-fPIC", "-pthread", f"-DBLAS_INT={integer}"]
     for compiler in filter(shutil.which, _COMPILERS):
-        done = subprocess.run([compiler, *flags, "-ldl"], capture_output=True, check=False)
+        command = [compiler, *options, "-o", str(target), str(_SOURCE), "-ldl"]
+        done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode == 0:
             target.chmod(0o700)
             return True

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
+from .fused import compiler_works
+
 
 def snake(
     x: mx.array, alpha: mx.array, affine: tuple[mx.array, mx.array] | None = None
@@ -27,7 +29,7 @@ def snake(
     turns = alpha / math.pi
     half_turns = x * (turns if scale is None else scale * turns)
     half_turns = half_turns if shift is None else half_turns + shift * turns
-    unit_snake = _compiled_unit_snake(x.shape) if _compiler_works() else _unit_snake
+    unit_snake = _compiled_unit_snake(x.shape) if compiler_works() else _unit_snake
     return unit_snake(half_turns.astype(mx.float32)).astype(x.dtype) * (1 / alpha)
 
 
@@ -62,17 +64,3 @@ def _compiled_unit_snake(shape: tuple[int, ...]) -> Callable[[mx.array], mx.arra
     keeps them all; this way those that are not used go.
     """
     return mx.compile(lambda half_turns: _unit_snake(half_turns))
-
-
-@functools.cache
-def _compiler_works() -> bool:
-    """Whether compiled functions run.
-
-    Without g++ MLX runs the operations on the CPU one by one of its own accord, but with a broken
-    one, or with a temporary folder that cannot be written, it raises at the evaluation.
-    """
-    try:
-        mx.eval(_compiled_unit_snake((8,))(mx.zeros((8,))))
-    except RuntimeError:
-        return False
-    return True

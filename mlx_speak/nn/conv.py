@@ -102,6 +102,9 @@ def _cpu_conv1d(
         if groups == x.shape[-1] == out_channels:
             return _depthwise_conv1d(x, weight, stride, padding, dilation)
         return mx.conv1d(x, weight, stride, padding, dilation, groups)
+    if x.dtype != mx.float32:  # the BLAS has no other floats, and MLX's own products are slow
+        x32, weight = x.astype(mx.float32), weight.astype(mx.float32)
+        return _cpu_conv1d(x32, weight, stride, padding, dilation, 1).astype(x.dtype)
 
     batch, length, _ = x.shape
     frames = _output_frames(length, taps, stride, padding, dilation)

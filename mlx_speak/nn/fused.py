@@ -25,7 +25,7 @@ def fuse(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(*arrays):
-        return (compiled if _compiler_works() else function)(*arrays)
+        return (compiled if compiler_works() else function)(*arrays)
 
     return call  # type: ignore[return-value]
 
@@ -51,7 +51,7 @@ def _add_norm(x: mx.array, y: mx.array, weight: mx.array, bias: mx.array, eps: m
 
 
 @functools.cache
-def _compiler_works() -> bool:
+def compiler_works() -> bool:
     """Whether compiled functions run.
 
     Without g++ MLX runs the operations on the CPU one by one of its own accord, but with a broken

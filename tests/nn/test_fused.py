@@ -13,7 +13,7 @@ from mlx_speak.nn.fused import add_norm, fuse
 @pytest.fixture(params=[True, False], ids=["compiled", "plain"])
 def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if not request.param:
-        monkeypatch.setattr(fused, "_compiler_works", lambda: False)
+        monkeypatch.setattr(fused, "compiler_works", lambda: False)
     return request.param
 
 
@@ -50,9 +50,9 @@ def test_a_broken_compiler_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    fused._compiler_works.cache_clear()
+    fused.compiler_works.cache_clear()
     monkeypatch.setattr(mx, "compile", broken)
     try:
-        assert not fused._compiler_works()
+        assert not fused.compiler_works()
     finally:
-        fused._compiler_works.cache_clear()
+        fused.compiler_works.cache_clear()
