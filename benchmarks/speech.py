@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import sys
@@ -25,12 +24,11 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from translation import machine
+from workers import Worker, machine, take_turns, use_own_processor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the reference that tests use
 
@@ -175,48 +173,20 @@ class Result:
     first_chunk_audio: float = 0.0
 
 
-class Worker:
-    """An engine in a process of its own."""
+def make(name: str, threads: int) -> tuple[Callable[..., Any], str]:
+    """An engine that answers phonemes with (samples, seconds).
 
-    def __init__(self, name: str, threads: int):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, name, threads))
-        self._process.start()
-        theirs.close()
-        self.about, self.error, self.load_seconds = self._pipe.recv()
+    No samples, where the first chunk is asked of an engine that has no such thing.
+    """
+    engine = ENGINES[name](threads)
 
-    def speak(self, phonemes: str, first_chunk: bool = False) -> tuple[np.ndarray | None, float]:
-        """(samples, seconds); no samples where the engine has no such thing as a first chunk."""
-        self._pipe.send((phonemes, first_chunk))
-        return self._pipe.recv()
-
-    def close(self) -> int:
-        """End the process; returns the most memory it held, in bytes."""
-        self._pipe.send(None)
-        peak = self._pipe.recv()
-        self._process.join()
-        return peak
-
-
-def _serve(pipe: Connection, name: str, threads: int) -> None:
-    start = time.perf_counter()
-    try:
-        engine = ENGINES[name](threads)
-    except ImportError as error:
-        pipe.send(("", str(error), 0.0))
-        return
-    pipe.send((engine.about, "", time.perf_counter() - start))
-    while (request := pipe.recv()) is not None:
-        phonemes, first_chunk = request
+    def answer(phonemes: str, first_chunk: bool = False) -> tuple[np.ndarray | None, float]:
         speak = engine.first_chunk if first_chunk else engine.speak
         start = time.perf_counter()
         samples = speak(phonemes) if speak else None
-        pipe.send((samples, time.perf_counter() - start))
-    import resource
+        return samples, time.perf_counter() - start
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send(peak * (1 if sys.platform == "darwin" else 1024))
+    return answer, engine.about
 
 
 def measure(rounds: int, threads: int) -> dict[str, Any]:
@@ -225,12 +195,12 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
 
     workers, engines, missing = {}, {}, {}
     for name in ENGINES:
-        worker = Worker(name, threads)
+        worker = Worker(make, name, threads)
         if worker.error:
             missing[name] = worker.error
             continue
         workers[name] = worker
-        _, cold = worker.speak(UTTERANCES["phrase"])
+        _, cold = worker(UTTERANCES["phrase"])
         engines[name] = {
             "about": worker.about,
             "load_seconds": worker.load_seconds,
@@ -240,11 +210,11 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
     names = list(workers)
     for turn in range(rounds + 1):
         for label, phonemes in UTTERANCES.items():
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            for name in take_turns(names, turn):
                 result = results[label][name]
-                samples, seconds = workers[name].speak(phonemes)
+                samples, seconds = workers[name](phonemes)
                 assert samples is not None
-                chunk, chunk_seconds = workers[name].speak(phonemes, first_chunk=True)
+                chunk, chunk_seconds = workers[name](phonemes, True)
                 if turn == 0:
                     audio = Audio(np.clip(samples, -1, 1), 24000)
                     result.samples = samples.size
@@ -320,7 +290,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     options = parser.parse_args()
-    dropped = {name: os.environ.pop(name) for name in ("OPENBLAS_CORETYPE",) if name in os.environ}
+    dropped = use_own_processor()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
-from multiprocessing.connection import Connection
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from workers import Worker, machine, take_turns, use_own_processor
 
 # The tests use the same texts.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "translation"))
@@ -84,46 +82,20 @@ class Result:
     peak_bytes: int = 0
 
 
-class Worker:
-    """An engine in a process of its own."""
-
-    def __init__(self, model: str, engine: str, pair: str):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, model, engine, pair))
-        self._process.start()
-        theirs.close()
-        self.about, self.load_seconds = self._pipe.recv()
-
-    def translate(self, text: str) -> tuple[str, int, float, float]:
-        """(output, tokens, seconds to the first token, seconds)."""
-        self._pipe.send(text)
-        return self._pipe.recv()
-
-    def close(self) -> int:
-        """End the process; returns the most memory it held, in bytes."""
-        self._pipe.send(None)
-        peak = self._pipe.recv()
-        self._process.join()
-        return peak
-
-
-def _serve(pipe: Connection, model: str, engine: str, pair: str) -> None:
-    start = time.perf_counter()
+def make(model: str, engine: str, pair: str) -> tuple[Callable[..., Any], str]:
+    """An engine that answers a text with (output, tokens, seconds to the first token, seconds)."""
     stream, about = ENGINES[model][engine](pair)
-    pipe.send((about, time.perf_counter() - start))
-    while (text := pipe.recv()) is not None:
+
+    def answer(text: str) -> tuple[str, int, float, float]:
         start = time.perf_counter()
         steps = stream(text)
         output, tokens = next(steps)
         first = time.perf_counter() - start
         for step in steps:
             output, tokens = step
-        pipe.send((output, tokens, first, time.perf_counter() - start))
-    import resource
+        return output, tokens, first, time.perf_counter() - start
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send(peak * (1 if sys.platform == "darwin" else 1024))
+    return answer, about
 
 
 # Texts in a turn: so many that an engine's weights are in the caches again, so few that what else
@@ -133,21 +105,20 @@ _BLOCK = 10
 
 def measure(model: str, pair: str, texts: list[str], warm_up: int = 20) -> list[Result]:
     """Send every text to every engine of the model, a block at a time, taking turns."""
-    workers = {name: Worker(model, name, pair) for name in ENGINES[model]}
+    workers = {name: Worker(make, model, name, pair) for name in ENGINES[model]}
     results = {}
     for name, worker in workers.items():
-        *_, cold = worker.translate(texts[0])
+        *_, cold = worker(texts[0])
         results[name] = Result(name, worker.about, worker.load_seconds, cold)
     for text in texts[:warm_up]:
         for worker in workers.values():
-            worker.translate(text)
+            worker(text)
     names = list(workers)
     for turn, start in enumerate(range(0, len(texts), _BLOCK)):
-        first_name = turn % len(names)
-        for name in names[first_name:] + names[:first_name]:
+        for name in take_turns(names, turn):
             result = results[name]
             for text in texts[start : start + _BLOCK]:
-                output, tokens, first, seconds = workers[name].translate(text)
+                output, tokens, first, seconds = workers[name](text)
                 result.outputs.append(output)
                 result.tokens.append(tokens)
                 result.first_token_seconds.append(first)
@@ -205,31 +176,6 @@ def summary(results: list[Result], texts: list[str], scored: list[str]) -> dict[
     }
 
 
-def machine() -> dict[str, str]:
-    """Where and when this ran."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        processor = models[0].partition(":")[2].strip() if models else processor
-    versions = {}
-    for package in ("mlx", "numpy", "sentencepiece"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
-    return {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "machine": f"{processor}, {cores} cores",
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
-        **versions,
-    }
-
-
 def report(pair: str, found: dict[str, Any]) -> None:
     """Print one pair's results for people."""
     print(f"\n{pair}: {found['texts']} texts, {found['characters_p50']:.0f} characters (median)")
@@ -258,7 +204,8 @@ def main() -> None:
 
     from bitext import django, udhr
 
-    here = machine()
+    dropped = use_own_processor()
+    here = machine() | {"dropped": str(dropped or "nothing")}
     print("  ".join(f"{key}: {value}" for key, value in here.items()))
     everything: dict[str, Any] = {"machine": here, "pairs": {}}
     for pair in options.pair or ["en-pt", "pt-en"]:

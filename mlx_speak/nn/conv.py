@@ -8,6 +8,7 @@ of the others. There, `_cpu_conv1d` turns every convolution into large matrix pr
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -194,8 +195,8 @@ def _output_frames(length: int, taps: int, stride: int, padding: int, dilation: 
     return frames
 
 
-class Conv1d(nn.Module):
-    """`conv1d` with `weight` (out, kernel, in / groups) and `bias` (out,)."""
+class _Convolution(nn.Module):
+    """`weight` (out, kernel, in / groups), `bias` (out,), and how to apply them."""
 
     def __init__(
         self,
@@ -205,7 +206,6 @@ class Conv1d(nn.Module):
         *,
         stride: int = 1,
         padding: int = 0,
-        dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
     ):
@@ -217,10 +217,18 @@ class Conv1d(nn.Module):
             self.bias = mx.zeros((out_channels,))
         self.stride = stride
         self.padding = padding
-        self.dilation = dilation
         self.groups = groups
 
+
+class Conv1d(_Convolution):
+    """`conv1d` with parameters; keyword arguments are those of the function, and `bias`."""
+
+    def __init__(self, *channels_and_kernel_size: int, dilation: int = 1, **options: Any):
+        super().__init__(*channels_and_kernel_size, **options)
+        self.dilation = dilation
+
     def __call__(self, x: mx.array) -> mx.array:
+        """(batch, length, in_channels) → (batch, frames, out_channels)."""
         return conv1d(
             x,
             self.weight,
@@ -232,33 +240,15 @@ class Conv1d(nn.Module):
         )
 
 
-class ConvTranspose1d(nn.Module):
-    """`conv_transpose1d` with `weight` (out, kernel, in / groups) and `bias` (out,)."""
+class ConvTranspose1d(_Convolution):
+    """`conv_transpose1d` with parameters; keyword arguments as the function's, and `bias`."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        output_padding: int = 0,
-        groups: int = 1,
-        bias: bool = True,
-    ):
-        super().__init__()
-        scale = 1 / math.sqrt(in_channels // groups * kernel_size)
-        shape = (out_channels, kernel_size, in_channels // groups)
-        self.weight = mx.random.uniform(-scale, scale, shape)
-        if bias:
-            self.bias = mx.zeros((out_channels,))
-        self.stride = stride
-        self.padding = padding
+    def __init__(self, *channels_and_kernel_size: int, output_padding: int = 0, **options: Any):
+        super().__init__(*channels_and_kernel_size, **options)
         self.output_padding = output_padding
-        self.groups = groups
 
     def __call__(self, x: mx.array) -> mx.array:
+        """(batch, length, in_channels) → (batch, frames, out_channels)."""
         return conv_transpose1d(
             x,
             self.weight,

@@ -1,0 +1,114 @@
+"""What the benchmarks share: an engine in a process of its own, and where a figure was measured."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+Make = Callable[..., tuple[Callable[..., Any], str]]
+"""Loads an engine; returns the function that answers requests, and what the engine is."""
+
+
+class Worker:
+    """An engine in a process of its own, so that no engine's libraries or threads meet another's.
+
+    Args:
+        make: importable by name, called in that process.
+        args: of `make`.
+    """
+
+    def __init__(self, make: Make, *args: Any):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, args))
+        self._process.start()
+        theirs.close()
+        self.about, self.error, self.load_seconds = self._pipe.recv()
+        """`error` says why the engine is not there, or is empty."""
+
+    def __call__(self, *request: Any) -> Any:
+        """What the engine answers."""
+        self._pipe.send(request)
+        return self._pipe.recv()
+
+    def close(self) -> int:
+        """End the process; returns the most memory it held, in bytes."""
+        self._pipe.send(None)
+        peak = self._pipe.recv()
+        self._process.join()
+        return peak
+
+
+def _serve(pipe: Connection, make: Make, args: tuple[Any, ...]) -> None:
+    start = time.perf_counter()
+    try:
+        answer, about = make(*args)
+    except ImportError as error:
+        pipe.send(("", str(error), 0.0))
+        return
+    pipe.send((about, "", time.perf_counter() - start))
+    while (request := pipe.recv()) is not None:
+        pipe.send(answer(*request))
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pipe.send(peak * (1 if sys.platform == "darwin" else 1024))
+
+
+def take_turns(names: list[str], turn: int) -> list[str]:
+    """The names, beginning with another one each turn."""
+    first = turn % len(names)
+    return names[first:] + names[:first]
+
+
+def use_own_processor() -> dict[str, str]:
+    """Take out of the environment what makes OpenBLAS run the code of another processor.
+
+    A machine may set OPENBLAS_CORETYPE for other programs. Returns what was taken out.
+    """
+    return {name: os.environ.pop(name) for name in ("OPENBLAS_CORETYPE",) if name in os.environ}
+
+
+def machine() -> dict[str, str]:
+    """Where, when and of which commit this ran."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        processor = models[0].partition(":")[2].strip() if models else processor
+    versions = {}
+    for package in ("mlx", "numpy", "sentencepiece"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parent,
+        ).stdout.strip()
+    except OSError:
+        commit = ""
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "commit": commit or "unknown",
+        "machine": f"{processor}, {cores} cores",
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        **versions,
+    }
