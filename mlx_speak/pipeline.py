@@ -44,7 +44,8 @@ class Pipeline:
     Args:
         translator: from `load_translator`, or None to speak the text as it is.
         voice: from `load_voice`.
-        source, target: languages of the text and of the speech.
+        source, target: languages of the text and of the speech; may be left out where the
+            translator knows only one. Without a translator the speech is in `source`.
         output: "speakers", a .wav path, "null", "silent" (a listener without ears), a list of
             these, or an `Output` (which stays open at the end).
         speaker, speed: passed to the voice.
@@ -73,10 +74,12 @@ class Pipeline:
         scheduler: Scheduler | None = None,
     ):
         self.translator, self.voice = translator, voice
-        self.source = Language.parse(source or "en")
-        self.target = Language.parse(target or self.source)
         if translator is not None:
-            translator.pair(self.source, self.target)
+            self.source, self.target = translator.pair(source, target)
+        else:
+            self.source = Language.parse(source or target or "en")
+            wanted = Language.parse(target or self.source)  # which may name a region
+            self.target = wanted if wanted.flores == self.source.flores else self.source
         voice.check(self.target, speaker)
         self.speaker, self.speed, self.placeholders = speaker, speed, placeholders
         self.lookahead, self.max_backlog = lookahead, max_backlog

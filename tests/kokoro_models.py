@@ -14,7 +14,7 @@ import pytest
 from mlx_speak.convert import packages
 from mlx_speak.convert.kokoro import convert_kokoro
 from mlx_speak.convert.kokoro_onnx import read_kokoro_onnx
-from support import needs
+from support import needs, package
 
 from mlx_speak.errors import ModelNotFoundError
 
@@ -66,7 +66,7 @@ def random_voice(seed: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """Random weights in hexgrad's layout, converted."""
-    torch = pytest.importorskip("torch")
+    torch = package("torch")
     needs_oracle()
     source = tmp_path_factory.mktemp("hexgrad")
     config = small_config()
@@ -110,7 +110,7 @@ def kokoro_folder() -> Path:
 @pytest.fixture(scope="session")
 def real(kokoro_onnx: Path, kokoro_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """Kokoro v1.0 as int8 left it."""
-    pytest.importorskip("torch")
+    package("torch")
     needs_oracle()
     config = json.loads((kokoro_folder / "config.json").read_text(encoding="utf-8"))
     config |= {"dropout": 0.2, "n_mels": 80}

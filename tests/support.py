@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from types import ModuleType
 
 import pytest
 
@@ -16,4 +18,21 @@ def needs(condition: object, reason: str) -> None:
         return
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         pytest.fail(f"needed here, because CI is set: {reason}", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+figures: list[str] = []
+
+
+def figure(text: str) -> None:
+    """Have a measured figure printed at the end of the test run."""
+    figures.append(text)
+
+
+def package(name: str) -> ModuleType:
+    """An optional package that a test compares with; where it is missing, as `needs` says."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        needs(False, f"the package {name}: {error}")
+        raise

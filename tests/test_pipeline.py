@@ -73,6 +73,21 @@ def test_without_a_translator_the_source_is_spoken():
         assert [u.text for u in pipe.run(events())] == SENTENCES
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "spoken"),
+    [
+        ("en", "pt", "en"),
+        ("en", "en-GB", "en-GB"),
+        (None, "pt-BR", "pt-BR"),
+        ("ja", None, "ja"),
+        (None, None, "en"),
+    ],
+)
+def test_without_a_translator_the_voice_speaks_the_language_of_the_text(source, target, spoken):
+    with Pipeline(None, FakeVoice(), source=source, target=target, output="null") as pipe:
+        assert pipe.target.tag == spoken
+
+
 def test_the_wav_holds_every_sentence_whole_faded_only_at_its_edges(tmp_path):
     path = tmp_path / "speech.wav"
     with pipeline(output=path) as pipe:

@@ -12,6 +12,7 @@ import wave
 
 import numpy as np
 import pytest
+from support import package
 
 from mlx_speak.audio import Audio, AudioError
 from mlx_speak.errors import OutputError, SpeakError
@@ -131,7 +132,7 @@ def test_load_averages_channels(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg"])
 def test_other_formats_by_soundfile(tmp_path, suffix):
-    pytest.importorskip("soundfile")
+    package("soundfile")
     audio = tone()
     loaded = Audio.load(audio.save(tmp_path / f"tone{suffix}"))
     assert loaded.sample_rate == RATE
@@ -140,7 +141,7 @@ def test_other_formats_by_soundfile(tmp_path, suffix):
 
 
 def test_loads_floating_point_wav(tmp_path):
-    soundfile = pytest.importorskip("soundfile")
+    soundfile = package("soundfile")
     audio = tone()
     soundfile.write(tmp_path / "float.wav", audio.samples, RATE, subtype="FLOAT")
     assert np.array_equal(Audio.load(tmp_path / "float.wav").samples, audio.samples)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import needs
+from support import needs, package
 
 from mlx_speak.audio import Audio
 
@@ -189,7 +189,7 @@ def test_clear_and_pause_take_effect_at_once(name):
 def test_the_server_hears_the_tone(name, rate, tmp_path):
     """Also where the server refuses 24 kHz, which JACK does unless it runs at that."""
     needs(shutil.which("jack_rec"), "jack_rec, of jackd2, is not installed")
-    pytest.importorskip("soundfile")
+    package("soundfile")
     recording = tmp_path / "heard.wav"
     with jack_server(name, rate) as environment:
         result = play_undisturbed("recorded", **environment, RECORDING=str(recording))

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 from mlx_speak.convert.kokoro import convert_kokoro, read_voices
+from support import package
 
 from mlx_speak import hub
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
 
-torch = pytest.importorskip("torch")
+torch = package("torch")
 
 
 def _reference_state(path: Path) -> dict[str, np.ndarray]:

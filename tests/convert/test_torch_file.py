@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlx_speak.convert.torch_file import Placeholder, read_torch
+from support import package
 
 from mlx_speak.errors import ModelFormatError
 
-torch = pytest.importorskip("torch")
+torch = package("torch")
 
 
 def _write(path: Path, description: bytes, records: dict[str, bytes] | None = None, **zip_options):

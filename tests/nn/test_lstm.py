@@ -5,10 +5,11 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
+from support import package
 
 from mlx_speak.nn.lstm import BiLSTM
 
-torch = pytest.importorskip("torch")
+torch = package("torch")
 
 
 @pytest.mark.oracle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
+from support import package
 
 from mlx_speak.nn.norm import AdaptiveInstanceNorm, AdaptiveLayerNorm
 
@@ -33,7 +34,7 @@ def test_instance_norm_in_double_precision(length: int, offset: float):
 
 @pytest.mark.oracle
 def test_layer_norm_equals_torch():
-    torch = pytest.importorskip("torch")
+    torch = package("torch")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 9, 6)).astype(np.float32)
     style = rng.normal(size=(2, 4)).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
+from support import package
 
 from mlx_speak.nn.spectral import istft, stft
 
@@ -19,7 +20,7 @@ def _signal(samples: int, batch: int = 2) -> np.ndarray:
 @pytest.mark.parametrize(("n_fft", "hop"), SIZES)
 @pytest.mark.parametrize("samples", [15, 100, 613])
 def test_stft_equals_torch(n_fft: int, hop: int, samples: int):
-    torch = pytest.importorskip("torch")
+    torch = package("torch")
     x = _signal(samples)
     window = torch.hann_window(n_fft)
     expected = torch.stft(torch.tensor(x), n_fft, hop, window=window, return_complex=True)
@@ -33,7 +34,7 @@ def test_stft_equals_torch(n_fft: int, hop: int, samples: int):
 @pytest.mark.oracle
 @pytest.mark.parametrize(("n_fft", "hop"), [size for size in SIZES if size[0] > size[1]])
 def test_istft_equals_torch_for_spectra_of_no_signal(n_fft: int, hop: int):
-    torch = pytest.importorskip("torch")
+    torch = package("torch")
     rng = np.random.default_rng(n_fft)
     real, imag = rng.normal(size=(2, 2, 31, n_fft // 2 + 1)).astype(np.float32)
     spectrum = torch.tensor((real + 1j * imag).swapaxes(1, 2))

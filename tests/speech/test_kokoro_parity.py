@@ -16,6 +16,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from kokoro_oracle import residual
+from support import figure
 
 from mlx_speak.speech.kokoro import Kokoro, load_model
 
@@ -28,6 +29,7 @@ PHONEMES = "həlˈO wˈɜɹld, ðɪs ɪz ɐ tˈɛst ʌv ðə spˈiʧ ˈɛnʤən.
 
 @dataclass
 class Run:
+    name: str
     model: Kokoro
     reference: object
     input_ids: np.ndarray
@@ -62,7 +64,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     torch.manual_seed(0)
     expected = oracle.stages(pair.reference, input_ids, style)
     assert np.abs(expected["samples"]).max() > 0.01, "the reference is silent"
-    return Run(load_model(pair.folder), pair.reference, input_ids, style, expected)
+    return Run(request.param, load_model(pair.folder), pair.reference, input_ids, style, expected)
 
 
 def test_albert(run: Run):
@@ -148,7 +150,9 @@ def test_waveform_from_the_decoder(run: Run):
 def test_waveform_end_to_end_with_the_source_injected(run: Run):
     speech = _speak(run, run.expected["excitation"])
     np.testing.assert_array_equal(speech.durations, run.expected["durations"])
-    assert residual(speech.samples, run.expected["samples"]) < AFTER_PHASE
+    error = residual(speech.samples, run.expected["samples"])
+    figure(f"Kokoro, {run.name} weights: waveform within {error:.0e} of the torch package's")
+    assert error < AFTER_PHASE
 
 
 def _speak(run: Run, excitation: np.ndarray):

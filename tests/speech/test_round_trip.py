@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlx_speak.convert import fetch
-from support import needs
+from support import figure, needs
 
 from mlx_speak.audio.resample import resample
 from mlx_speak.errors import SpeakError
@@ -118,7 +118,6 @@ def voice(kokoro_folder: Path) -> Voice:
 def test_english_is_understood(
     voice: Voice,
     transcribe: Callable[[np.ndarray], str],
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """At most 5 % of the words are written otherwise than they were given."""
     wrong = total = 0
@@ -132,12 +131,7 @@ def test_english_is_understood(
         if errors:
             report.append(f"{errors} wrong: {sentence!r} heard as {heard!r}")
     rate = wrong / total
-    with capsys.disabled():
-        print(
-            f"\nround trip: {wrong} of {total} words wrong, WER {100 * rate:.1f} %",
-            *report,
-            sep="\n",
-        )
+    figure(f"English round trip: {wrong} of {total} words wrong, WER {100 * rate:.1f} %")
     assert rate <= 0.05, "\n".join(report)
 
 

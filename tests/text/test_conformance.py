@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 import pytest
 import sentencex
 from mlx_speak.convert import fetch
-from support import needs
+from support import figure, needs
 from text.spoken import lines, sentences
 
 from mlx_speak.errors import ModelNotFoundError
@@ -108,6 +108,8 @@ def test_sentences_by_language(language):
     """Letter by letter as good as the whole text at once, and mostly the same."""
     found = score(language, source("sentencex", f"test/unit/test_{language}.py"))
     count, _, right, agreeing = SCORES[language]
+    if language in ("en", "de", "es", "ru"):
+        figure(f"sentences, {language}: {found[2]} of {count} letter by letter, {found[1]} at once")
     assert found[0] == count
     assert found[2] >= right
     assert found[3] >= agreeing
@@ -117,6 +119,9 @@ def test_sentences_by_language(language):
 
 def test_golden_rules_of_english():
     found = score("en", source("pysbd", "benchmarks/english_golden_rules.py"))
+    figure(
+        f"sentences, pySBD's golden rules: {found[2]} of 48 letter by letter, {found[1]} at once"
+    )
     assert found[0] == 48
     assert found[2] >= max(43, found[1])
     assert found[3] == 48

