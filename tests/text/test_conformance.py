@@ -119,9 +119,7 @@ def test_sentences_by_language(language):
 
 def test_golden_rules_of_english():
     found = score("en", source("pysbd", "benchmarks/english_golden_rules.py"))
-    figure(
-        f"sentences, pySBD's golden rules: {found[2]} of 48 letter by letter, {found[1]} at once"
-    )
+    figure(f"sentences, pySBD's English: {found[2]} of 48 letter by letter, {found[1]} at once")
     assert found[0] == 48
     assert found[2] >= max(43, found[1])
     assert found[3] == 48
