@@ -106,7 +106,8 @@ class Stats:
         ends = [(self.failed, "failed"), (self.skipped, "skipped"), (self.retracted, "retracted")]
         return "; ".join(
             [
-                f"{self.heard} sentence{'s' * (self.heard != 1)}, {self.audio_seconds:.1f} s of speech",
+                f"{self.heard} sentence{'s' * (self.heard != 1)},"
+                f" {self.audio_seconds:.1f} s of speech",
                 *(f"{count} {name}" for count, name in ends if count),
                 f"first sound p50 {show(self.percentile(self.latencies, 50))}"
                 f" p95 {show(self.percentile(self.latencies, 95))}",
