@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
+from ..errors import OutputError
 from .audio import Audio
 from .output import Output, OutputStats
 
@@ -23,9 +24,16 @@ class Tee(Output):
 
     def write(self, samples: ArrayLike | Audio, *, more: bool = False) -> tuple[int, int]:
         # The others first: they do not wait, and the first one's wait is the pace of all.
+        failure: OutputError | None = None
         for output in self._outputs[1:]:
-            output.write(samples, more=more)
-        return self._first.write(samples, more=more)
+            try:
+                output.write(samples, more=more)
+            except OutputError as error:
+                failure = error
+        span = self._first.write(samples, more=more)  # is heard, whatever became of the files
+        if failure is not None:
+            raise failure
+        return span
 
     def heard_at(self, frame: int) -> float | None:
         return self._first.heard_at(frame)

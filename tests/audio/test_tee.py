@@ -29,3 +29,11 @@ def test_what_was_opened_is_closed_when_a_later_one_cannot_be(tmp_path):
     path.unlink()  # not held open anywhere that would forbid it
     with pytest.raises(OutputError, match="unknown output"):
         open_output([])
+
+
+def test_a_file_that_fails_does_not_silence_the_listener(tmp_path):
+    with open_output(["null", str(tmp_path / "a.wav")], sample_rate=8000) as output:
+        output._outputs[1].close()
+        with pytest.raises(OutputError):
+            output.write(np.zeros(100, np.float32))
+        assert output.stats.frames == 100
