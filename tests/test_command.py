@@ -126,6 +126,8 @@ def test_an_interrupt_ends_at_once_and_leaves_a_file_that_plays(models, tmp_path
         [sys.executable, "-m", "mlx_speak", "--to", "pt", "--output", str(path)],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background has interrupts ignored, also for children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdin.write(TEXT * 20)
     process.stdin.flush()  # and left open, as by an assistant that thinks

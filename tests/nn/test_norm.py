@@ -29,7 +29,8 @@ def test_instance_norm_in_double_precision(length: int, offset: float):
     expected = (1 + gamma) * (wide - mean) / np.sqrt(variance + 1e-5) + beta
     # fp32 keeps 24 bits of x, of which an offset ten times the deviation costs three or four.
     atol = 5e-5 if offset else 5e-6
-    np.testing.assert_allclose(norm(mx.array(x), mx.array(style)), expected, atol=atol)
+    # A style may scale by several times, and with it the error: a few roundings of the result.
+    np.testing.assert_allclose(norm(mx.array(x), mx.array(style)), expected, atol=atol, rtol=4e-6)
 
 
 @pytest.mark.oracle
@@ -42,5 +43,5 @@ def test_layer_norm_equals_torch():
     gamma, beta = _styled(norm.fc, style)
     plain = torch.nn.functional.layer_norm(torch.tensor(x), (6,)).numpy()
     np.testing.assert_allclose(
-        norm(mx.array(x), mx.array(style)), (1 + gamma) * plain + beta, atol=5e-6
+        norm(mx.array(x), mx.array(style)), (1 + gamma) * plain + beta, atol=5e-6, rtol=4e-6
     )
