@@ -212,7 +212,7 @@ class _Run:
     def _retract(self, message: str) -> None:
         """Withdraw what has not been spoken; remember what has, should it be told again."""
         for utterance in self._messages.pop(message, ()):
-            if utterance.track.start is None and not utterance.over:
+            if not utterance.track.begun and not utterance.over:
                 self._end(utterance, "retracted")
             else:
                 self._retold.append(utterance.source)

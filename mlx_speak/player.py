@@ -26,6 +26,8 @@ class Track:
         self.written = 0
         self.complete = False
         self.dropped = False
+        self.begun = False
+        """Whether some of it may have been heard."""
         self.start: int | None = None
         self.end: int | None = None
         self.error: OutputError | None = None
@@ -96,14 +98,17 @@ class Player:
             self._changed.notify_all()
 
     def drop(self, track: Track) -> None:
-        """Let no more of this track be heard; what follows it moves up."""
+        """Let no more of this track be heard; what follows it moves up.
+
+        If it has begun, the tracks before it must be over.
+        """
         with self._changed:
             track.dropped = True
-            if track.start is not None:
+            if track.begun:
                 self.output.clear()
                 self._rewinds += 1
                 for later in self._line[self._line.index(track) + 1 :]:
-                    later.written, later.start, later.end = 0, None, None
+                    later.written, later.begun, later.start, later.end = 0, False, None, None
             self._changed.notify_all()
 
     def wait(self, track: Track, timeout: float) -> bool:
@@ -115,6 +120,8 @@ class Player:
             end = None if track.dropped else track.end
         if end is None or self.output.wait(end, max(deadline - time.monotonic(), 0.0)):
             return True
+        if self.output.buffered == 0 and self.output.heard_at(end - 1) is None:
+            return True  # somebody else cleared the output
         time.sleep(max(deadline - time.monotonic(), 0.0))  # where waiting was not possible
         return False
 
@@ -153,6 +160,7 @@ class Player:
                         return
                     self._changed.wait()
                 track, samples = item
+                track.begun = True
                 more = not (track.complete and track.written + 1 == len(track.chunks))
                 rewinds = self._rewinds
             try:

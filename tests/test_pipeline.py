@@ -312,6 +312,18 @@ def test_an_output_that_fails_marks_the_sentence_and_hangs_nothing():
     assert isinstance(said[0].error, OutputError)
 
 
+def test_an_output_that_somebody_else_clears_hangs_nothing(paced):
+    with pipeline(voice=FakeVoice(seconds=0.03), output=paced) as pipe:
+        said = []
+        consumer = threading.Thread(target=lambda: said.extend(pipe.run(events())))
+        consumer.start()
+        while not (pipe.current and pipe.current.track.start is not None):
+            time.sleep(0.005)
+        paced.clear()
+        consumer.join(10)
+    assert [u.state for u in said] == ["heard"] * 3
+
+
 def test_a_given_output_stays_open_and_a_made_one_is_closed(tmp_path):
     with NullOutput(sample_rate=RATE) as output:
         with pipeline(output=output) as pipe:
