@@ -228,6 +228,8 @@ def test_a_retraction_withdraws_what_was_not_begun_and_a_retry_does_not_repeat()
         while pipe.stats().heard < 1:
             time.sleep(0.005)
         yield TextEvent("", "retract", "m1")
+        while pipe.stats().retracted < 1:
+            time.sleep(0.005)
         release.set()
         yield TextEvent("The first one is here. A new second comes.", "text", "m2")
         yield TextEvent("", "end", "m2")
