@@ -244,10 +244,10 @@ class _Run:
             utterance.text = text
 
         def done(error: Exception | None) -> None:
-            utterance.times.translated = time.monotonic()
-            utterance.translate_seconds = task.seconds
-            pipe.paces["translate"].learn(len(utterance.source), task.seconds)
-            with self._lock:
+            with self._lock:  # which `_advance` holds until it has the task
+                utterance.times.translated = time.monotonic()
+                utterance.translate_seconds = task.seconds
+                pipe.paces["translate"].learn(len(utterance.source), task.seconds)
                 if utterance.over:
                     return  # withdrawn in the meantime
                 self._translating = None
@@ -288,15 +288,16 @@ class _Run:
         def each(audio: Audio) -> None:
             if utterance.times.first_chunk is None:
                 utterance.times.first_chunk = time.monotonic()
-                pipe.paces["speak"].learn(length, task.seconds)
+                with self._lock:
+                    pipe.paces["speak"].learn(length, task.seconds)
             utterance.audio_seconds += audio.seconds
             self.player.add(utterance.track, audio)
 
         def done(error: Exception | None) -> None:
-            utterance.error, utterance.speak_seconds = error, task.seconds
-            pipe.paces["sound"].learn(length, utterance.audio_seconds)
-            self.player.finish(utterance.track)
             with self._lock:
+                utterance.error, utterance.speak_seconds = error, task.seconds
+                pipe.paces["sound"].learn(length, utterance.audio_seconds)
+                self.player.finish(utterance.track)
                 if not utterance.over:
                     self._speaking = None
             self._advance()
