@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 
 from ...audio import Audio
 from ...errors import ModelFormatError
 from ...languages import Language
+from ...nn.weights import load_weights
 from ..voice import Speaker, SpeechError, Voice, check_speed
 from .chunks import SENTENCE_END, clauses, utterances
 from .model import Kokoro, KokoroConfig
@@ -197,20 +197,10 @@ def load_model(folder: str | Path) -> Kokoro:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config.get("model_type") != "kokoro":
             raise ModelFormatError(f"{folder} holds a {config.get('model_type')!r} model")
-        weights = mx.load(str(folder / "model.safetensors"))
-        assert isinstance(weights, dict)
         model = Kokoro(KokoroConfig.from_dict(config))
-        if quantization := config.get("quantization"):
-            nn.quantize(
-                model,
-                group_size=quantization["group_size"],
-                bits=quantization["bits"],
-                class_predicate=lambda path, _: f"{path}.scales" in weights,
-            )
-        model.load_weights(list(weights.items()))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, ModelFormatError):
             raise
         raise ModelFormatError(f"{folder} is not a Kokoro folder: {error}") from error
-    mx.eval(model.parameters())
+    load_weights(model, folder)
     return model
