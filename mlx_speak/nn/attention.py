@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import mlx.core as mx
 
@@ -19,32 +20,21 @@ def merge_heads(x: mx.array) -> mx.array:
     return x.transpose(0, 2, 1, 3).reshape(batch, length, num_heads * head_dims)
 
 
-def attend(
-    queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
-    *,
-    num_heads: int,
-    mask: mx.array | None = None,
-) -> mx.array:
+Mask: TypeAlias = "mx.array | str | None"
+
+
+def attend(queries: mx.array, keys: mx.array, values: mx.array, *, mask: Mask = None) -> mx.array:
     """Scaled dot-product attention over projected queries, keys and values.
 
     Args:
-        queries: (batch, query_length, dims).
-        keys: (batch, key_length, dims).
-        values: (batch, key_length, dims).
-        num_heads: divides dims.
-        mask: broadcast to (batch, num_heads, query_length, key_length); boolean (True attends)
-            or added to the scores, in the queries' dtype.
+        queries: (batch, num_heads, query_length, head_dims).
+        keys: (batch, num_heads, key_length, head_dims).
+        values: (batch, num_heads, key_length, head_dims).
+        mask: broadcast to (batch, num_heads, query_length, key_length), boolean (True attends) or
+            added to the scores in the queries' dtype; or "causal": the last query sees every key.
 
     Returns:
-        (batch, query_length, dims), before the output projection.
+        (batch, num_heads, query_length, head_dims).
     """
-    out = mx.fast.scaled_dot_product_attention(
-        split_heads(queries, num_heads),
-        split_heads(keys, num_heads),
-        split_heads(values, num_heads),
-        scale=1 / math.sqrt(queries.shape[-1] // num_heads),
-        mask=mask,
-    )
-    return merge_heads(out)
+    scale = 1 / math.sqrt(queries.shape[-1])
+    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)

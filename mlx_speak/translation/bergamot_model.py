@@ -16,18 +16,17 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 
 from ..errors import ModelFormatError, ModelNotFoundError
 from ..languages import Language
-from ..nn.attention import attend
 from ..nn.fused import add_norm, fuse
+from ..nn.positions import sinusoids
+from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
 from ..nn.weights import load_weights
 
 
@@ -79,39 +78,6 @@ class BergamotConfig:
         return result
 
 
-class SelfAttention(nn.Module):
-    def __init__(self, config: BergamotConfig):
-        super().__init__()
-        self.num_heads = config.num_attention_heads
-        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def __call__(self, x: mx.array, mask: mx.array | None) -> mx.array:
-        queries, keys, values = mx.split(self.query_key_value(x), 3, axis=-1)
-        return self.output(attend(queries, keys, values, num_heads=self.num_heads, mask=mask))
-
-
-class CrossAttention(nn.Module):
-    """Attention over the encoded source, whose keys and values are computed once a sentence."""
-
-    def __init__(self, config: BergamotConfig):
-        super().__init__()
-        self.num_heads = config.num_attention_heads
-        self.query = nn.Linear(config.hidden_size, config.hidden_size)
-        self.key_value = nn.Linear(config.hidden_size, 2 * config.hidden_size)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def keys_values(self, encoded: mx.array) -> tuple[mx.array, mx.array]:
-        keys, values = mx.split(self.key_value(encoded), 2, axis=-1)
-        return keys, values
-
-    def __call__(
-        self, x: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None
-    ) -> mx.array:
-        out = attend(self.query(x), keys, values, num_heads=self.num_heads, mask=mask)
-        return self.output(out)
-
-
 class RecurrentUnit(nn.Module):
     """The SSRU: f_t = σ(W_f x_t + b_f), c_t = f_t c_{t−1} + (1 − f_t) W x_t, out = ReLU(c_t)."""
 
@@ -134,22 +100,12 @@ def _recur(forget: mx.array, update: mx.array, cell: mx.array) -> mx.array:
     return update + mx.sigmoid(forget) * (cell - update)
 
 
-class FeedForward(nn.Module):
-    def __init__(self, config: BergamotConfig):
-        super().__init__()
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return self.down(nn.relu(self.up(x)))
-
-
 class EncoderLayer(nn.Module):
     def __init__(self, config: BergamotConfig):
         super().__init__()
-        self.attention = SelfAttention(config)
+        self.attention = SelfAttention(config.hidden_size, config.num_attention_heads)
         self.attention_norm = _norm(config)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = FeedForward(config.hidden_size, config.intermediate_size)
         self.feed_forward_norm = _norm(config)
 
     def __call__(self, x: mx.array, mask: mx.array | None) -> mx.array:
@@ -162,9 +118,9 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.recurrence = RecurrentUnit(config)
         self.recurrence_norm = _norm(config)
-        self.attention = CrossAttention(config)
+        self.attention = CrossAttention(config.hidden_size, config.num_attention_heads)
         self.attention_norm = _norm(config)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = FeedForward(config.hidden_size, config.intermediate_size)
         self.feed_forward_norm = _norm(config)
 
     def __call__(
@@ -186,7 +142,7 @@ class Memory:
     """What the decoder reads of a batch of sources; constant while they are translated."""
 
     keys_values: list[tuple[mx.array, mx.array]]
-    """For each decoder layer, two arrays (batch, source_length, hidden_size)."""
+    """For each decoder layer, two arrays (batch, num_heads, source_length, head_dims)."""
     mask: mx.array | None
     """(batch, 1, 1, source_length), True where there is a token; None when nothing is padded."""
 
@@ -266,8 +222,8 @@ class Bergamot(nn.Module):
     def _place(self, embedded: mx.array, position: int) -> mx.array:
         length, dims = embedded.shape[1:]
         end = position + length
-        table = _positions(max(256, 1 << (end - 1).bit_length()), dims)
-        return embedded * math.sqrt(dims) + table[position:end].astype(embedded.dtype)
+        places = sinusoids(end, dims)[position:end]
+        return embedded * math.sqrt(dims) + places.astype(embedded.dtype)
 
     def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
         """Turn stored tensors into parameters: int8 rows are divided by their multipliers."""
@@ -283,17 +239,6 @@ class Bergamot(nn.Module):
 
 def _norm(config: BergamotConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-
-
-@cache
-def _positions(length: int, dims: int) -> mx.array:
-    """Sinusoids (length, dims), all sines before all cosines."""
-    half = dims // 2
-    rates = np.exp(np.arange(half) * (-math.log(10000.0) / (half - 1)))
-    angles = np.arange(length)[:, None] * rates
-    table = mx.array(np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32))
-    mx.eval(table)  # it is shared by every thread that translates
-    return table
 
 
 def load_model(folder: str | Path) -> Bergamot:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import mlx.nn as nn
 
-from ...nn.attention import attend
+from ...nn.attention import attend, merge_heads, split_heads
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,8 @@ class AlbertLayer(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """(batch, length, hidden_size) → the same."""
-        queries, keys, values = mx.split(self.qkv(x), 3, axis=-1)
-        attended = attend(queries, keys, values, num_heads=self.num_heads)
-        x = self.attention_norm(x + self.out(attended))
+        heads = [split_heads(y, self.num_heads) for y in mx.split(self.qkv(x), 3, axis=-1)]
+        x = self.attention_norm(x + self.out(merge_heads(attend(*heads))))
         return self.ffn_norm(x + self.ffn_out(nn.gelu_approx(self.ffn_in(x))))
 
 

@@ -1,0 +1,67 @@
+"""The keys and values of what a decoder has read, as a value: extending leaves it as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+GROWTH = 64
+"""Slots by which the arrays grow, so that few tokens find them full."""
+
+
+@dataclass(frozen=True)
+class KeyValueCache:
+    """The keys and values of one attention layer.
+
+    Several caches may share arrays: `truncate` costs nothing, and `extend` writes in place where
+    nobody else holds the arrays, which MLX finds out at evaluation.
+    """
+
+    keys: mx.array
+    """(batch, num_heads, capacity, head_dims); slots from `length` on hold nothing of meaning."""
+    values: mx.array
+    """As `keys`."""
+    length: int = 0
+
+    @classmethod
+    def empty(cls, batch: int, num_heads: int, head_dims: int, dtype: mx.Dtype) -> KeyValueCache:
+        """A cache without a token."""
+        nothing = mx.zeros((batch, num_heads, 0, head_dims), dtype)
+        return cls(nothing, nothing)
+
+    def extend(self, keys: mx.array, values: mx.array) -> KeyValueCache:
+        """The cache with more tokens behind the ones it has.
+
+        Args:
+            keys, values: (batch, num_heads, tokens, head_dims).
+        """
+        end = self.length + keys.shape[2]
+        return KeyValueCache(
+            _write(self.keys, keys, self.length, end),
+            _write(self.values, values, self.length, end),
+            end,
+        )
+
+    def truncate(self, length: int) -> KeyValueCache:
+        """The cache with its first `length` tokens only."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"a cache of {self.length} tokens cannot keep {length}")
+        return KeyValueCache(self.keys, self.values, length)
+
+    def select(self, rows: mx.array) -> KeyValueCache:
+        """The cache of some rows of the batch, (rows,) in their order; copies."""
+        return KeyValueCache(self.keys[rows], self.values[rows], self.length)
+
+    @property
+    def filled(self) -> tuple[mx.array, mx.array]:
+        """Keys and values (batch, num_heads, length, head_dims)."""
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+
+def _write(array: mx.array, update: mx.array, start: int, end: int) -> mx.array:
+    if end > array.shape[2]:
+        batch, heads, _, dims = array.shape
+        room = mx.zeros((batch, heads, -(-end // GROWTH) * GROWTH - start, dims), array.dtype)
+        array = mx.concatenate([array[:, :, :start], room], axis=2)
+    return mx.slice_update(array, update, mx.array([start]), (2,))

@@ -1,0 +1,297 @@
+"""NLLB-200 and every other M2M100 checkpoint in MLX: the bare network.
+
+A pre-norm transformer, encoder and decoder, with sinusoidal positions and one table of embeddings
+that serves both languages and the output.
+
+Sources: Fan et al., "Beyond English-Centric Multilingual Machine Translation" (2020); NLLB Team,
+"No Language Left Behind" (2022); the checkpoints are those of huggingface.co/facebook
+(nllb-200-distilled-600M, nllb-200-distilled-1.3B, nllb-200-1.3B, nllb-200-3.3B: CC-BY-NC-4.0;
+m2m100_418M, m2m100_1.2B: MIT), in transformers the model type `m2m_100`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ..errors import ModelFormatError, ModelNotFoundError
+from ..nn.attention import Mask
+from ..nn.cache import KeyValueCache
+from ..nn.positions import sinusoids
+from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
+from ..nn.weights import load_weights
+
+
+@dataclass(frozen=True)
+class NLLBConfig:
+    """Dimensions and special tokens, under the names of the hub's `config.json`."""
+
+    vocab_size: int
+    d_model: int
+    encoder_layers: int
+    decoder_layers: int
+    encoder_attention_heads: int
+    decoder_attention_heads: int
+    encoder_ffn_dim: int
+    decoder_ffn_dim: int
+    max_position_embeddings: int = 1024
+    scale_embedding: bool = True
+    layer_norm_eps: float = 1e-5
+    pad_token_id: int = 1
+    eos_token_id: int = 2
+    decoder_start_token_id: int = 2
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> NLLBConfig:
+        """Build from a parsed `config.json`, dropping keys that are not fields.
+
+        Raises:
+            ModelFormatError: a value is missing or makes no sense.
+        """
+        fields = dataclasses.fields(cls)
+        try:
+            known = {f.name: config[f.name] for f in fields if f.name in config}
+            result = cls(**known)
+        except TypeError as error:
+            raise ModelFormatError(f"not an NLLB config: {error}") from None
+        for field in fields:
+            value = getattr(result, field.name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 2**31:
+                raise ModelFormatError(f"NLLB config: {field.name} is {value!r}")
+        for heads in (result.encoder_attention_heads, result.decoder_attention_heads):
+            if not heads or result.d_model < 4 or result.d_model % (2 * heads):
+                raise ModelFormatError("NLLB config: the heads do not divide d_model evenly")
+        for token in (result.pad_token_id, result.eos_token_id, result.decoder_start_token_id):
+            if token >= result.vocab_size:
+                raise ModelFormatError(f"NLLB config: token {token} is not in the vocabulary")
+        return result
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, config: NLLBConfig):
+        super().__init__()
+        self.attention_norm = _norm(config)
+        self.attention = SelfAttention(config.d_model, config.encoder_attention_heads)
+        self.feed_forward_norm = _norm(config)
+        self.feed_forward = FeedForward(config.d_model, config.encoder_ffn_dim)
+
+    def __call__(self, x: mx.array, mask: Mask) -> mx.array:
+        x = x + self.attention(self.attention_norm(x), mask)
+        x = x + self.feed_forward(self.feed_forward_norm(x))
+        # fp16 overflows in the residual stream; transformers clamps here, and only here.
+        return mx.clip(x, -_FLOAT16_LIMIT, _FLOAT16_LIMIT) if x.dtype == mx.float16 else x
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: NLLBConfig):
+        super().__init__()
+        self.self_attention_norm = _norm(config)
+        self.self_attention = SelfAttention(config.d_model, config.decoder_attention_heads)
+        self.cross_attention_norm = _norm(config)
+        self.cross_attention = CrossAttention(config.d_model, config.decoder_attention_heads)
+        self.feed_forward_norm = _norm(config)
+        self.feed_forward = FeedForward(config.d_model, config.decoder_ffn_dim)
+
+    def __call__(
+        self,
+        x: mx.array,
+        cache: KeyValueCache,
+        mask: Mask,
+        source: tuple[mx.array, mx.array],
+        source_mask: Mask,
+    ) -> tuple[mx.array, KeyValueCache]:
+        out, cache = self.self_attention.extend(self.self_attention_norm(x), cache, mask)
+        x = x + out
+        x = x + self.cross_attention(self.cross_attention_norm(x), *source, source_mask)
+        return x + self.feed_forward(self.feed_forward_norm(x)), cache
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: NLLBConfig):
+        super().__init__()
+        self.layers = [EncoderLayer(config) for _ in range(config.encoder_layers)]
+        self.norm = _norm(config)
+
+    def __call__(self, x: mx.array, mask: Mask) -> mx.array:
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x)
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: NLLBConfig):
+        super().__init__()
+        self.layers = [DecoderLayer(config) for _ in range(config.decoder_layers)]
+        self.norm = _norm(config)
+
+    def __call__(
+        self, x: mx.array, caches: Sequence[KeyValueCache], mask: Mask, memory: Memory
+    ) -> tuple[mx.array, Caches]:
+        extended = []
+        for layer, cache, source in zip(self.layers, caches, memory.keys_values, strict=True):
+            x, cache = layer(x, cache, mask, source, memory.mask)
+            extended.append(cache)
+        return self.norm(x), extended
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the decoder reads of a batch of sources; constant while they are translated."""
+
+    keys_values: list[tuple[mx.array, mx.array]]
+    """For each decoder layer, two arrays (batch, num_heads, source_length, head_dims)."""
+    mask: mx.array | None
+    """(batch, 1, 1, source_length), True where there is a token; None when nothing is padded."""
+
+
+Caches = list[KeyValueCache]
+"""What the decoder has read of each target, a cache a layer."""
+
+
+class NLLB(nn.Module):
+    """The bare model: sources `[language] tokens </s>`, targets `</s> [language] tokens </s>`."""
+
+    def __init__(self, config: NLLBConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def __call__(
+        self,
+        input_ids: mx.array,
+        decoder_input_ids: mx.array,
+        attention_mask: mx.array | None = None,
+    ) -> mx.array:
+        """Score every target token given those before it, as transformers does.
+
+        Args:
+            input_ids: (batch, source_length).
+            decoder_input_ids: (batch, target_length), beginning with `decoder_start_token_id`.
+            attention_mask: (batch, source_length), nonzero where there is a token.
+
+        Returns:
+            logits (batch, target_length, vocab_size).
+        """
+        memory = self.remember(self.encode(input_ids, attention_mask), attention_mask)
+        caches = self.initial_caches(len(input_ids))
+        hidden, _ = self.decode(decoder_input_ids, memory, caches)
+        return self.logits(hidden)
+
+    def encode(self, input_ids: mx.array, attention_mask: mx.array | None = None) -> mx.array:
+        """Ids (batch, source_length) → encoder_hidden_states (batch, source_length, d_model)."""
+        return self.encoder(self._embed(input_ids, 0), _source_mask(attention_mask))
+
+    def remember(
+        self, encoder_hidden_states: mx.array, attention_mask: mx.array | None = None
+    ) -> Memory:
+        """The keys and values of every decoder layer for (batch, source_length, d_model)."""
+        return Memory(
+            [
+                layer.cross_attention.keys_values(encoder_hidden_states)
+                for layer in self.decoder.layers
+            ],
+            _source_mask(attention_mask),
+        )
+
+    def initial_caches(self, batch: int) -> Caches:
+        """The caches before the first token."""
+        config = self.config
+        heads = config.decoder_attention_heads
+        dims, dtype = config.d_model // heads, self.decoder.norm.weight.dtype
+        return [KeyValueCache.empty(batch, heads, dims, dtype) for _ in self.decoder.layers]
+
+    def decode(
+        self,
+        decoder_input_ids: mx.array,
+        memory: Memory,
+        caches: Sequence[KeyValueCache],
+        *,
+        position: int | None = None,
+        mask: Mask = None,
+    ) -> tuple[mx.array, Caches]:
+        """Run the decoder over some more tokens.
+
+        By default they follow each other. With `position` they are alternatives, all at that place
+        of the target, and `mask` says which slots of the caches each one comes after: so the beams
+        of a sentence share one cache, in which every token ever tried keeps its slot, and none is
+        copied when a beam takes another's place.
+
+        Args:
+            decoder_input_ids: (batch, tokens).
+            memory: from `remember`.
+            caches: of the tokens before, from `initial_caches` or `decode`.
+            position: how many tokens stand before each of these.
+            mask: as `SelfAttention.extend` takes it; by default causal.
+
+        Returns:
+            Hidden states (batch, tokens, d_model), which `logits` turns into scores, and the
+            caches that hold these tokens too.
+        """
+        if mask is None and decoder_input_ids.shape[1] > 1:
+            mask = "causal"
+        alternatives = position is not None
+        before = caches[0].length if position is None else position
+        x = self._embed(decoder_input_ids, before, alternatives)
+        return self.decoder(x, caches, mask, memory)
+
+    def logits(self, hidden: mx.array) -> mx.array:
+        """(..., d_model) → (..., vocab_size)."""
+        return self.embedding.as_linear(hidden)
+
+    def _embed(self, ids: mx.array, before: int, alternatives: bool = False) -> mx.array:
+        """Embeddings with positions, for tokens after `before` others.
+
+        A first token has row 2 of the sinusoids, a pad token none; pads do not count as places.
+        """
+        config = self.config
+        scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
+        x = self.embedding(ids) * scale
+        places = ids != config.pad_token_id
+        offset = before + 1 if alternatives else before + mx.cumsum(places.astype(mx.int32), 1)
+        table = sinusoids(before + ids.shape[1] + config.pad_token_id + 1, config.d_model)
+        found = table[offset + config.pad_token_id].astype(x.dtype)
+        return x + mx.where(places[..., None], found, 0)
+
+    def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
+        """Converted folders hold the parameters under their own names: nothing to do."""
+        return weights
+
+
+_FLOAT16_LIMIT = 65504.0 - 1000
+
+
+def _source_mask(attention_mask: mx.array | None) -> mx.array | None:
+    return None if attention_mask is None else (attention_mask != 0)[:, None, None, :]
+
+
+def _norm(config: NLLBConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.d_model, eps=config.layer_norm_eps)
+
+
+def load_model(folder: str | Path) -> NLLB:
+    """Load the bare model from a converted folder.
+
+    Raises:
+        ModelNotFoundError: there is no model in the folder.
+        ModelFormatError: a file is damaged, or does not belong to the others.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"there is no model in {folder}: config.json is missing") from None
+    except ValueError as error:
+        raise ModelFormatError(f"{folder / 'config.json'} is damaged: {error}") from error
+    model = NLLB(NLLBConfig.from_dict(config))
+    load_weights(model, folder)
+    return model
