@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlx_speak.errors import ModelFormatError
+from mlx_speak.errors import ModelFormatError, SpeakError
+from mlx_speak.model_folder import read_config
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -81,10 +82,10 @@ def save_tensors(path: Path, tensors: Mapping[str, mx.array | np.ndarray]) -> No
 def is_model_folder(folder: Path) -> bool:
     """Whether a folder holds a `config.json` that names a `model_type`."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = read_config(folder)
+    except SpeakError:
         return False
-    return isinstance(config, dict) and isinstance(config.get("model_type"), str)
+    return isinstance(config.get("model_type"), str)
 
 
 def _check_replaceable(destination: Path) -> None:

@@ -11,7 +11,6 @@ and v in one matrix, both directions of an LSTM in one array.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+from mlx_speak.model_folder import read_json
 
 from .folder import atomic_folder, save_model, save_tensors
 from .kokoro_onnx import read_kokoro_onnx
@@ -103,11 +103,8 @@ def _read_config(checkpoint: Path) -> dict[str, Any]:
         if not re.match(r"kokoro-v1[._]0\b", checkpoint.name):
             raise ModelNotFoundError(f"{checkpoint} needs its config.json beside it")
         path = Path(__file__).with_name("kokoro_v1_0.json")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFormatError(f"{path} is not JSON: {error}") from error
-    if not isinstance(config, dict) or not {"vocab", "istftnet", "plbert"} <= config.keys():
+    config = read_json(path)
+    if not {"vocab", "istftnet", "plbert"} <= config.keys():
         raise ModelFormatError(f"{path} is not the configuration of a Kokoro model")
     return config
 

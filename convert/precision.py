@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_speak.errors import ModelFormatError
+from mlx_speak.model_folder import read_config
 
 from .folder import save_model
 
@@ -44,7 +45,7 @@ def set_precision(
 
     from mlx_speak import hub
 
-    config = hub.read_config(folder)
+    config = read_config(folder)
     if bits and "quantization" in config:
         raise ModelFormatError(f"{folder} is quantised already; convert the original instead")
     model = hub.load_model(folder)

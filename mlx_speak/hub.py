@@ -7,7 +7,6 @@ What is not in our layout yet is converted on first use, into `home("models")`.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ModelFormatError, ModelNotFoundError
 from .home import home, lock
 from .languages import Language
+from .model_folder import read_config
 
 if TYPE_CHECKING:
     import mlx.nn as nn
@@ -95,8 +95,6 @@ def load_model(folder: str | Path) -> nn.Module:
         ModelFormatError: the folder is damaged or of an unknown type.
     """
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise ModelNotFoundError(f"there is no model folder {str(folder)!r}")
     return _module(check_converted(folder)).load_model(folder)
 
 
@@ -182,24 +180,6 @@ def is_id(name: str | Path) -> bool:
     return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) is not None
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The config.json of a model folder.
-
-    Raises:
-        ModelFormatError: it is missing, not JSON, or not an object.
-    """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFormatError(f"{folder} is not a model folder: it has no config.json") from None
-    except (OSError, ValueError) as error:
-        raise ModelFormatError(f"{path} is damaged: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelFormatError(f"{path} is damaged: not a JSON object")
-    return config
-
-
 def check_converted(folder: Path) -> dict[str, Any]:
     """The config of a folder in our layout.
 
@@ -221,7 +201,7 @@ def is_converted(folder: Path) -> bool:
     """Whether a folder is in our layout."""
     try:
         check_converted(folder)
-    except ModelFormatError:
+    except (ModelFormatError, ModelNotFoundError):
         return False
     return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ..errors import ModelFormatError
+from ..model_folder import read_config
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
@@ -22,9 +22,9 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         ModelFormatError: the file is missing or damaged, or its names or shapes do not fit.
     """
     path = folder / "model.safetensors"
+    config = read_config(folder)
     try:
         weights = cast(dict[str, mx.array], mx.load(str(path)))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if hasattr(model, "sanitize"):
             weights = model.sanitize(weights)
         if quantization := config.get("quantization"):

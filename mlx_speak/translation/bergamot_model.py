@@ -12,7 +12,6 @@ of github.com/mozilla/firefox-translations-models (MPL-2.0).
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from ..errors import ModelFormatError, ModelNotFoundError
+from ..errors import ModelFormatError
 from ..languages import Language
+from ..model_folder import read_config
 from ..nn.fused import add_norm, fuse
 from ..nn.positions import sinusoids
 from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
@@ -245,16 +245,10 @@ def load_model(folder: str | Path) -> Bergamot:
     """Load the bare model from a converted folder.
 
     Raises:
-        ModelNotFoundError: there is no model in the folder.
+        ModelNotFoundError: there is no such folder.
         ModelFormatError: a file is damaged, or does not belong to the others.
     """
     folder = Path(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"there is no model in {folder}: config.json is missing") from None
-    except ValueError as error:
-        raise ModelFormatError(f"{folder / 'config.json'} is damaged: {error}") from None
-    model = Bergamot(BergamotConfig.from_dict(config))
+    model = Bergamot(BergamotConfig.from_dict(read_config(folder, "bergamot")))
     load_weights(model, folder)
     return model

@@ -12,7 +12,6 @@ m2m100_418M, m2m100_1.2B: MIT), in transformers the model type `m2m_100`.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from ..errors import ModelFormatError, ModelNotFoundError
+from ..errors import ModelFormatError
+from ..model_folder import read_config
 from ..nn.attention import Mask
 from ..nn.cache import KeyValueCache
 from ..nn.positions import sinusoids
@@ -282,16 +282,10 @@ def load_model(folder: str | Path) -> NLLB:
     """Load the bare model from a converted folder.
 
     Raises:
-        ModelNotFoundError: there is no model in the folder.
+        ModelNotFoundError: there is no such folder.
         ModelFormatError: a file is damaged, or does not belong to the others.
     """
     folder = Path(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"there is no model in {folder}: config.json is missing") from None
-    except ValueError as error:
-        raise ModelFormatError(f"{folder / 'config.json'} is damaged: {error}") from error
-    model = NLLB(NLLBConfig.from_dict(config))
+    model = NLLB(NLLBConfig.from_dict(read_config(folder, "nllb")))
     load_weights(model, folder)
     return model

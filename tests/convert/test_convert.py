@@ -17,6 +17,7 @@ from mlx_speak.convert.__main__ import main
 
 from mlx_speak import hub
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+from mlx_speak.model_folder import read_config
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -115,7 +116,7 @@ def linears(model: nn.Module) -> dict[str, nn.Module]:
 def test_weights_in_another_type(models: dict[str, Path], tmp_path: Path, dtype: str) -> None:
     folder = convert(models["bergamot-en-pt"], tmp_path / "model", dtype=dtype)
     model, original = hub.load_model(folder), hub.load_model(models["bergamot-en-pt"])
-    assert hub.read_config(folder)["dtype"] == dtype
+    assert read_config(folder)["dtype"] == dtype
     reference = dict(tree_flatten(original.parameters()))
     for name, array in tree_flatten(model.parameters()):
         assert array.dtype == getattr(mx, dtype)
@@ -132,7 +133,7 @@ def test_weights_in_fewer_bits(
     MLX shifts the scale so that zero is exact, which costs up to another half step at the edges.
     """
     folder = convert(models["bergamot-en-pt"], tmp_path / "model", bits=bits, group_size=32)
-    assert hub.read_config(folder)["quantization"] == {"group_size": 32, "bits": bits}
+    assert read_config(folder)["quantization"] == {"group_size": 32, "bits": bits}
     quantized = linears(hub.load_model(folder))
     original = linears(hub.load_model(models["bergamot-en-pt"]))
     assert quantized.keys() == original.keys()

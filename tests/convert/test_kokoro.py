@@ -17,6 +17,7 @@ from support import package
 
 from mlx_speak import hub
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+from mlx_speak.model_folder import read_config
 
 torch = package("torch")
 
@@ -86,7 +87,7 @@ def _as_mlx_audio(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_the_published_folder(small):
-    config = hub.read_config(small.folder)
+    config = read_config(small.folder)
     assert config["model_type"] == "kokoro"
     assert config["sample_rate"] == 24000
     assert config["vocab"] == small.config["vocab"]
@@ -142,7 +143,7 @@ def test_quantized_safetensors(small, published: Path, tmp_path: Path):
         # step of 255; a fifth for the affine part of the instance norms, folded in afterwards.
         step = float(array.max() - array.min()) / 255
         np.testing.assert_allclose(ours[name], array, atol=1.2 * step + 1e-7, err_msg=name)
-    assert "quantization" not in hub.read_config(folder)
+    assert "quantization" not in read_config(folder)
     hub.load_model(folder)
 
 
@@ -151,7 +152,7 @@ def test_the_int8_export_has_every_parameter(kokoro_onnx: Path, tmp_path: Path):
     from mlx_speak.convert.kokoro_onnx import read_kokoro_onnx
 
     folder = convert_kokoro(kokoro_onnx, tmp_path / "out")
-    assert hub.read_config(folder)["provenance"]["precision"] == "int8 onnx"
+    assert read_config(folder)["provenance"]["precision"] == "int8 onnx"
     total = sum(array.size for array in _weights(folder).values())
     # Token types are added to the words, and each LSTM direction has one bias instead of two.
     reference = read_kokoro_onnx(kokoro_onnx)
@@ -238,8 +239,9 @@ def test_what_is_not_kokoro(small, published: Path, tmp_path: Path):
     refused({k: v for k, v in state.items() if "N_proj.bias" not in k}, "energy_proj.*missing")
     refused(state | {"bert_encoder.bias": np.zeros(3, np.float32)}, r"bert_proj.bias has shape")
     refused({"weight": np.zeros(3, np.float32)}, "not a Kokoro checkpoint")
-    refused(state, "not JSON", "{")
-    refused(state, "not the configuration", "[]")
+    refused(state, "damaged", "{")
+    refused(state, "not a JSON object", "[]")
+    refused(state, "not the configuration", "{}")
 
     alone = tmp_path / "model.pth"
     shutil.copy(published / "kokoro-v1_0.pth", alone)

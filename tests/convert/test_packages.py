@@ -19,6 +19,7 @@ from mlx_speak.convert.folder import atomic_folder, save_model
 
 from mlx_speak import hub
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+from mlx_speak.model_folder import read_config
 
 from .registry import write_tarball, write_wheel
 
@@ -244,7 +245,7 @@ def raw_voices(tarball: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.packages
 def test_the_real_packages_hold_what_they_should(models: dict[str, Path]) -> None:
-    types = {name: hub.read_config(folder)["model_type"] for name, folder in models.items()}
+    types = {name: read_config(folder)["model_type"] for name, folder in models.items()}
     assert types == {
         "kokoro": "kokoro",
         "bergamot-en-pt": "bergamot",

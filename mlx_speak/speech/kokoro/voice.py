@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from ...audio import Audio
 from ...errors import ModelFormatError
 from ...languages import Language
+from ...model_folder import read_config
 from ...nn.weights import load_weights
 from ..voice import Speaker, SpeechError, Voice, check_speed
 from .chunks import SENTENCE_END, clauses, utterances
@@ -193,14 +192,12 @@ def load_model(folder: str | Path) -> Kokoro:
         ModelFormatError: the folder is damaged or of another kind.
     """
     folder = Path(folder)
+    config = read_config(folder, "kokoro")
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config.get("model_type") != "kokoro":
-            raise ModelFormatError(f"{folder} holds a {config.get('model_type')!r} model")
         model = Kokoro(KokoroConfig.from_dict(config))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ModelFormatError):
-            raise
+    except ModelFormatError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{folder} is not a Kokoro folder: {error}") from error
     load_weights(model, folder)
     return model
