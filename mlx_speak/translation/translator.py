@@ -57,9 +57,12 @@ class Translator(ABC):
 
     @abstractmethod
     def stream_sentence(
-        self, sentence: str, source: Language, target: Language
+        self, sentence: str, source: Language, target: Language, draft: Sequence[int] = ()
     ) -> Iterator[list[int]]:
-        """The target tokens of one sentence so far, after each step; the last list is all."""
+        """The target tokens of one sentence so far, after each step; the last list is all.
+
+        `draft` is a guess at them, which may save steps and changes nothing else.
+        """
 
     @abstractmethod
     def count_tokens(self, sentence: str, source: Language) -> int:
@@ -71,7 +74,12 @@ class Translator(ABC):
 
     @overload
     def translate(
-        self, text: str, source: str | Language | None = None, target: str | Language | None = None
+        self,
+        text: str,
+        source: str | Language | None = None,
+        target: str | Language | None = None,
+        *,
+        draft: Sequence[int] | None = None,
     ) -> Translation: ...
 
     @overload
@@ -87,6 +95,8 @@ class Translator(ABC):
         text: str | list[str] | tuple[str, ...],
         source: str | Language | None = None,
         target: str | Language | None = None,
+        *,
+        draft: Sequence[int] | None = None,
     ) -> Translation | list[Translation]:
         """Translate a text, or a list of texts as one batch.
 
@@ -94,14 +104,22 @@ class Translator(ABC):
             text: any length; it is cut into sentences. Empty lines part paragraphs.
             source: its language; may be left out where the model knows only one.
             target: the language wanted; likewise.
+            draft: `.tokens` of an earlier translation of a beginning of the text. It changes how
+                soon the translation is there, never what it says. It serves the first sentence,
+                and each further one as long as it has proved right to the end of those before.
 
         Returns:
             One translation, or a list of them in the order of the texts.
 
         Raises:
             UnknownLanguageError: a language is unknown, or the model does not translate it.
-            TypeError: something else than text.
+            TypeError: something else than text, or a draft for a list of texts.
         """
+        if draft is not None:
+            if not isinstance(text, str):
+                raise TypeError(f"a draft is of one str, not of a {type(text).__name__}")
+            *_, last = self.stream_translate(text, source, target, draft=draft)
+            return last
         start = time.perf_counter()
         texts = [text] if isinstance(text, str) else _check_list(text)
         pair = self.pair(source, target)
@@ -114,7 +132,12 @@ class Translator(ABC):
         return results[0] if isinstance(text, str) else results
 
     def stream_translate(
-        self, text: str, source: str | Language | None = None, target: str | Language | None = None
+        self,
+        text: str,
+        source: str | Language | None = None,
+        target: str | Language | None = None,
+        *,
+        draft: Sequence[int] | None = None,
     ) -> Iterator[Translation]:
         """Translate a text token by token.
 
@@ -128,7 +151,7 @@ class Translator(ABC):
         if not isinstance(text, str):
             raise TypeError(f"a stream translates one str, not {type(text).__name__}")
         pair = self.pair(source, target)
-        return self._stream(text, pair, start)
+        return self._stream(text, pair, draft or (), start)
 
     def warm_up(self) -> None:
         """Translate a word or two, so that nothing is cold when the first sentence comes."""
@@ -158,7 +181,7 @@ class Translator(ABC):
         return outputs
 
     def _stream(
-        self, text: str, pair: tuple[Language, Language], start: float
+        self, text: str, pair: tuple[Language, Language], draft: Sequence[int], start: float
     ) -> Iterator[Translation]:
         def translation(text_so_far: str, tokens: list[int], final: bool) -> Translation:
             seconds = time.perf_counter() - start
@@ -172,7 +195,7 @@ class Translator(ABC):
         for sentence, separator in self._sentences(text, *pair):
             tokens: list[int] = []
             shown = joined
-            for tokens in self.stream_sentence(sentence, *pair):
+            for tokens in self.stream_sentence(sentence, *pair, draft):
                 # A token may end within a character, which the decoder then shows as U+FFFD.
                 part = self.detokenize(tokens, pair[1]).rstrip("\ufffd")
                 longer = _join(joined, separator, part)
@@ -180,6 +203,8 @@ class Translator(ABC):
                 yield translation(shown, all_tokens + tokens, False)
             joined = _join(joined, separator, self.detokenize(tokens, pair[1]))
             all_tokens = all_tokens + tokens
+            right = list(draft[: len(tokens)]) == tokens
+            draft = draft[len(tokens) :] if right else ()
         yield translation(joined, all_tokens, True)
 
     def pair(

@@ -24,6 +24,7 @@ class Shouting(Translator):
     def __init__(self, targets: Sequence[str] = ("pt",)):
         self.targets = targets
         self.batches: list[list[str]] = []
+        self.drafts: list[str] = []
 
     @property
     def languages(self) -> tuple[tuple[Language, ...], tuple[Language, ...]]:
@@ -36,17 +37,26 @@ class Shouting(Translator):
         return [[ord(c) for c in sentence.upper()] for sentence in sentences]
 
     def stream_sentence(
-        self, sentence: str, source: Language, target: Language
+        self, sentence: str, source: Language, target: Language, draft: Sequence[int] = ()
     ) -> Iterator[list[int]]:
+        """A draft saves the steps in which it is right."""
+        self.drafts.append("".join(map(chr, draft)))
         (tokens,) = self.translate_sentences([sentence], source, target)
-        for end in range(1, len(tokens) + 1):
+        right = [token for token, _ in itertools.takewhile(_same, zip(tokens, draft, strict=False))]
+        for end in range(len(right) + 1, len(tokens) + 1):
             yield tokens[:end]
+        if len(right) == len(tokens):
+            yield tokens
 
     def count_tokens(self, sentence: str, source: Language) -> int:
         return len(sentence)
 
     def detokenize(self, tokens: Sequence[int], target: Language) -> str:
         return "".join(map(chr, tokens))
+
+
+def _same(pair: tuple[int, int]) -> bool:
+    return pair[0] == pair[1]
 
 
 def test_one_text() -> None:
@@ -162,6 +172,32 @@ def test_a_character_split_over_tokens_waits_for_the_rest() -> None:
 
     texts = [part.text for part in Bytes().stream_translate("é😀!")]
     assert texts == ["", "é", "é", "é", "é", "é😀", "é😀!", "é😀!"]
+
+
+def test_a_draft_serves_every_sentence_as_long_as_it_is_right() -> None:
+    translator = Shouting()
+    text = "One two. Three four."
+    draft = translator.translate("One two. Three f").tokens
+    parts = list(translator.stream_translate(text, draft=draft))
+    assert parts[-1].text == "ONE TWO. THREE FOUR."
+    assert len(parts) < len(list(translator.stream_translate(text)))
+    # The first sentence does not know where in the draft it ends.
+    assert translator.drafts[:2] == ["ONE TWO.THREE F", "THREE F"]
+
+
+@given(st.text(alphabet="ab. ", max_size=40), st.lists(st.sampled_from(list(b"AB. ")), max_size=40))
+def test_a_draft_changes_nothing(text: str, draft: list[int]) -> None:
+    translator = Shouting()
+    whole = translator.translate(text)
+    drafted = translator.translate(text, draft=draft)
+    assert (drafted.text, drafted.tokens) == (whole.text, whole.tokens)
+    *_, last = translator.stream_translate(text, draft=draft)
+    assert (last.text, last.tokens, last.final) == (whole.text, whole.tokens, True)
+
+
+def test_a_draft_is_of_one_text() -> None:
+    with pytest.raises(TypeError, match="a draft is of one str"):
+        Shouting().translate(["a"], draft=[65])  # type: ignore[call-overload]
 
 
 def test_warm_up() -> None:
