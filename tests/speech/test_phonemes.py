@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlx_speak.errors import MissingExtraError, UnknownLanguageError
-from mlx_speak.speech.phonemes import ALPHABET, available, english, espeak, japanese, phonemize
+from mlx_speak.speech import espeak_library
+from mlx_speak.speech.phonemes import ALPHABET, available, english, japanese, phonemize
 from mlx_speak.speech.phonemes.alphabet import restrict
 from mlx_speak.speech.phonemes.cleaning import tidy
 from mlx_speak.speech.phonemes.kana import MORAE, kana_to_phonemes
@@ -141,11 +142,11 @@ def test_available() -> None:
 def test_missing_package_names_its_extra(
     monkeypatch: pytest.MonkeyPatch, language: str, extra: str, hidden: str
 ) -> None:
-    caches = (english._reader, japanese._frontend, espeak._start)
+    caches = (english._reader, japanese._frontend, espeak_library.espeak)
     for module in [name for name in sys.modules if name.partition(".")[0] == hidden]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, hidden, None)
-    monkeypatch.setattr(espeak, "_SYSTEM_LIBRARIES", ())
+    monkeypatch.setattr(espeak_library, "SYSTEM_LIBRARIES", ())
     for cached in caches:
         cached.cache_clear()
     try:
@@ -173,8 +174,9 @@ def _python(code: str, **environment: str) -> str:
 _WITHOUT_LOADER = """
 import sys, espeakng_loader as loader
 from mlx_speak.errors import SpeakError
-from mlx_speak.speech.phonemes import espeak, phonemize
-espeak._SYSTEM_LIBRARIES = ("no-such-library.so", loader.get_library_path())
+from mlx_speak.speech import espeak_library
+from mlx_speak.speech.phonemes import phonemize
+espeak_library.SYSTEM_LIBRARIES = ("no-such-library.so", loader.get_library_path())
 sys.modules["espeakng_loader"] = None
 try:
     print(phonemize("Todos os testes.", "pt"))
@@ -245,7 +247,7 @@ def test_no_process_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(subprocess, "Popen", forbidden)
     monkeypatch.setattr(os, "system", forbidden)
-    espeak._start.cache_clear()
+    espeak_library.espeak.cache_clear()
     for language in LANGUAGES:
         phonemize("; rm -rf / `id` $(id) | cat", language)
     available()
