@@ -231,17 +231,17 @@ class _Run:
     def _translate(self, utterance: Utterance) -> Task:
         pipe = self.pipe
 
-        def steps() -> Iterator[str]:
+        def steps() -> Iterator[tuple[str, str]]:
             if pipe.translator is None:
-                yield utterance.source
+                yield utterance.source, ""
                 return
             for prefix in pipe.translator.stream_translate(
                 utterance.source, source=pipe.source, target=pipe.target
             ):
-                yield prefix.text
+                yield prefix.text, prefix.warning
 
-        def each(text: str) -> None:
-            utterance.text = text
+        def each(so_far: tuple[str, str]) -> None:
+            utterance.text, utterance.warning = so_far
 
         def done(error: Exception | None) -> None:
             with self._lock:  # which `_advance` holds until it has the task

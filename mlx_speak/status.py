@@ -59,6 +59,8 @@ class Status:
             self.error(f"sentence {utterance.index + 1} ({utterance.source!r}): {utterance.error}")
         if self._quiet:
             return
+        if utterance.warning:
+            self._console.print(Text(f"    {utterance.warning}", style="yellow"))
         line = Text(f"{utterance.index + 1:3} ", style="dim")
         line.append(utterance.source, style="default")
         if utterance.text and utterance.text != utterance.source:

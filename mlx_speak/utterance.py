@@ -46,6 +46,8 @@ class Utterance:
     state: State = "waiting"
     error: Exception | None = None
     """What went wrong, if anything; the sentences after it go on."""
+    warning: str = ""
+    """What the translator doubts of its translation, if anything."""
     audio_seconds: float = 0.0
     translate_seconds: float = 0.0
     """Time that MLX spent on the translation, without the turns of other sentences."""

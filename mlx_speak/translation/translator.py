@@ -28,6 +28,8 @@ class Translation:
     source_text: str
     final: bool = True
     """False for the prefixes that a stream yields before the whole."""
+    warning: str = ""
+    """What is doubtful about it, in words for the user; empty when nothing is."""
 
     def __str__(self) -> str:
         return self.text
