@@ -87,15 +87,18 @@ def load_voice(name: str | Path) -> Voice:
     return _load(name, "speech", None)
 
 
-def load_model(folder: str | Path) -> nn.Module:
+def load_model(folder: str | Path, *, lazy: bool = False) -> nn.Module:
     """Load the bare network of a converted folder; needs no tokenizer.
+
+    Args:
+        lazy: leave every parameter in its file until this thread first needs it.
 
     Raises:
         ModelNotFoundError: there is no such folder.
         ModelFormatError: the folder is damaged or of an unknown type.
     """
     folder = Path(folder).expanduser()
-    return _module(check_converted(folder)).load_model(folder)
+    return _module(check_converted(folder)).load_model(folder, lazy=lazy)
 
 
 def default_translator(source: str | Language, target: str | Language) -> str:

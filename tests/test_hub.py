@@ -35,7 +35,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> None:
     for model_type, where in hub.MODULES.items():
         module = types.ModuleType(f"mlx_speak.{where}")
         module.load = lambda folder, kind=model_type: f"{kind} from {folder}"  # type: ignore
-        module.load_model = lambda folder, kind=model_type: f"bare {kind} from {folder}"  # type: ignore
+        module.load_model = lambda folder, lazy, kind=model_type: f"bare {kind} from {folder}"  # type: ignore
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
@@ -281,6 +281,35 @@ def test_damaged_weights(tmp_path: Path, data: bytes | None) -> None:
     path.write_bytes(path.read_bytes()[:-100] if data is None else data)
     with pytest.raises(ModelFormatError, match=r"model\.safetensors cannot be loaded"):
         load_weights(Pair(), tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["first.weight", "second.bias"])
+def test_weights_that_are_no_numbers(tmp_path: Path, name: str, value: float) -> None:
+    weights = parameters()
+    array = np.array(weights[name])
+    array.flat[-1] = value
+    save_model(tmp_path, {"model_type": "kokoro"}, weights | {name: array})
+    with pytest.raises(ModelFormatError, match=rf"{name} holds a NaN or an infinity"):
+        load_weights(Pair(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
+def test_the_largest_weights_are_numbers_still(tmp_path: Path, dtype: mx.Dtype) -> None:
+    largest = mx.full((4, 64), mx.finfo(dtype).max, dtype)
+    save_model(tmp_path, {"model_type": "kokoro"}, parameters() | {"first.weight": largest})
+    load_weights(Pair(), tmp_path)
+
+
+def test_lazy_weights_stay_in_the_file(tmp_path: Path) -> None:
+    """What is not evaluated takes no memory; the file holds a NaN, which nobody has looked at."""
+    nan = mx.full((4, 64), mx.nan)
+    save_model(tmp_path, {"model_type": "kokoro"}, parameters() | {"first.weight": nan})
+    model = Pair()
+    before = mx.get_active_memory()
+    load_weights(model, tmp_path, lazy=True)
+    assert mx.get_active_memory() <= before
+    assert np.isnan(np.array(model.first.weight)).all()
 
 
 def test_layers_with_scales_are_quantised_and_no_others(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Weights from a converted folder into a module, every name and shape checked."""
+"""Weights from a converted folder into a module, every name, shape and number checked."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import cast
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from ..errors import ModelFormatError
 from ..model_folder import read_config
 
 
-def load_weights(model: nn.Module, folder: Path) -> None:
+def load_weights(model: nn.Module, folder: Path, *, lazy: bool = False) -> None:
     """Fill a module from `model.safetensors`, strictly, and evaluate it.
 
     The module's own `sanitize` sees the tensors first, where it has one. Where config.json speaks
     of quantization, exactly those layers that come with scales are quantised.
 
+    Args:
+        lazy: leave every parameter in the file until this thread first needs it, and its numbers
+            unchecked.
+
     Raises:
-        ModelFormatError: the file is missing or damaged, or its names or shapes do not fit.
+        ModelFormatError: the file is missing or damaged, its names or shapes do not fit, or it
+            holds numbers that are none.
     """
     path = folder / "model.safetensors"
     config = read_config(folder)
@@ -37,8 +43,30 @@ def load_weights(model: nn.Module, folder: Path) -> None:
                 ),
             )
         model.load_weights(list(weights.items()), strict=True)
-        # Lazy arrays belong to this thread's stream, evaluated ones to every thread.
-        mx.eval(model.parameters())
+        if not lazy:
+            # Lazy arrays belong to this thread's stream, evaluated ones to every thread.
+            mx.eval(model.parameters())
+            _check_finite(model)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelFormatError(f"{path} cannot be loaded: {error}") from error
     model.eval()
+
+
+def _check_finite(model: nn.Module) -> None:
+    """Raise ValueError naming the first parameter that holds a NaN or an infinity.
+
+    The mean of a row is a number just if all of the row are; as a product it costs next to nothing.
+    """
+    parameters = {
+        name: array
+        for name, array in tree_flatten(model.parameters())
+        if mx.issubdtype(array.dtype, mx.floating) and array.ndim
+    }
+    means = [
+        array @ mx.full(array.shape[-1:], 1 / array.shape[-1], array.dtype)
+        for array in parameters.values()
+    ]
+    finite = mx.stack([mx.isfinite(mean).all() for mean in means]).tolist()
+    for name, good in zip(parameters, cast(list[bool], finite), strict=True):
+        if not good:
+            raise ValueError(f"{name} holds a NaN or an infinity")

@@ -241,8 +241,11 @@ def _norm(config: BergamotConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
 
-def load_model(folder: str | Path) -> Bergamot:
+def load_model(folder: str | Path, *, lazy: bool = False) -> Bergamot:
     """Load the bare model from a converted folder.
+
+    Args:
+        lazy: as `load_weights` takes it.
 
     Raises:
         ModelNotFoundError: there is no such folder.
@@ -250,5 +253,5 @@ def load_model(folder: str | Path) -> Bergamot:
     """
     folder = Path(folder)
     model = Bergamot(BergamotConfig.from_dict(read_config(folder, "bergamot")))
-    load_weights(model, folder)
+    load_weights(model, folder, lazy=lazy)
     return model

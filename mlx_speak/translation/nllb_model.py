@@ -278,8 +278,11 @@ def _norm(config: NLLBConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.d_model, eps=config.layer_norm_eps)
 
 
-def load_model(folder: str | Path) -> NLLB:
+def load_model(folder: str | Path, *, lazy: bool = False) -> NLLB:
     """Load the bare model from a converted folder.
+
+    Args:
+        lazy: as `load_weights` takes it.
 
     Raises:
         ModelNotFoundError: there is no such folder.
@@ -287,5 +290,5 @@ def load_model(folder: str | Path) -> NLLB:
     """
     folder = Path(folder)
     model = NLLB(NLLBConfig.from_dict(read_config(folder, "nllb")))
-    load_weights(model, folder)
+    load_weights(model, folder, lazy=lazy)
     return model

@@ -185,8 +185,11 @@ def load(folder: str | Path) -> KokoroVoice:
     return KokoroVoice(load_model(folder), folder / "voices", name=folder.name)
 
 
-def load_model(folder: str | Path) -> Kokoro:
+def load_model(folder: str | Path, *, lazy: bool = False) -> Kokoro:
     """The bare network of a converted folder, its parameters evaluated.
+
+    Args:
+        lazy: as `load_weights` takes it.
 
     Raises:
         ModelFormatError: the folder is damaged or of another kind.
@@ -199,5 +202,5 @@ def load_model(folder: str | Path) -> Kokoro:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{folder} is not a Kokoro folder: {error}") from error
-    load_weights(model, folder)
+    load_weights(model, folder, lazy=lazy)
     return model
