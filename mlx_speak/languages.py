@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +16,7 @@ from .errors import UnknownLanguageError
 
 @dataclass(frozen=True)
 class Language:
-    """A language of the FLORES-200 set, with the region the user asked for, if any."""
+    """A language that some model knows, with the region the user asked for, if any."""
 
     flores: str
     """FLORES-200 code, e.g. "por_Latn"."""
@@ -64,34 +65,51 @@ class Language:
 @cache
 def all_languages() -> tuple[Language, ...]:
     """The 202 languages of NLLB-200 in its own order, on which its token ids depend."""
-    rows = (line.split(" ", 2) for line in _TABLE.strip().splitlines())
+    return _read(_TABLE)
+
+
+def nearest(language: Language, known: Iterable[Language]) -> list[Language]:
+    """Those of the `known` languages that someone who asks for `language` may have meant.
+
+    Returns:
+        At most five, the likeliest first: of the same code, then with like names.
+    """
+    known = list(known)
+    found = [x for x in known if x.code == language.code]
+    return list(dict.fromkeys(found + _named(language.name, known)))[:5]
+
+
+def _read(table: str) -> tuple[Language, ...]:
+    rows = (line.split(" ", 2) for line in table.strip().splitlines())
     return tuple(Language(flores, code, name) for flores, code, name in rows)
+
+
+@cache
+def _known() -> tuple[Language, ...]:
+    return all_languages() + _read(_OTHERS)
 
 
 @cache
 def _by_code() -> dict[str, list[Language]]:
     """Candidates for every ISO 639 code of either length, the usual script first."""
     table: dict[str, list[Language]] = {}
-    for language in all_languages():
+    for language in _known():
         for code in {language.code, language.flores.partition("_")[0]}:
             table.setdefault(code, []).append(language)
     for code, usual in _USUAL.items():
         table[code].sort(key=lambda language: language.flores != usual)
     for code, flores in _ALSO.items():
-        table[code] = [language for language in all_languages() if language.flores == flores]
+        table[code] = [language for language in _known() if language.flores == flores]
     return table
 
 
 def _unknown(value: object) -> str:
     """The message: the languages of that code, of such a name, and of similar names and codes."""
     text = str(value)[:40]
-    names = {language.name.lower(): language for language in all_languages()}
-    codes = {code: language for language in all_languages() for code in _codes(language)}
+    codes = {code: language for language in _known() for code in _codes(language)}
     found = list(_by_code().get(re.split("[-_]", text)[0].lower(), []))
-    found += [language for name, language in names.items() if text and text.lower() in name]
-    for known in (names, codes):
-        close = difflib.get_close_matches(text.lower(), list(known), n=3, cutoff=0.5)
-        found += [known[key] for key in close]
+    found += _named(text, _known())
+    found += [codes[code] for code in _close(text, codes)]
     found = list(dict.fromkeys(found))[:5]
     near = ", ".join(f"{x.tag} or {x.flores} ({x.name})" for x in found)
     return (
@@ -99,6 +117,18 @@ def _unknown(value: object) -> str:
         + (f"did you mean {near}? " if near else "")
         + "Give a BCP-47 tag such as 'ja' or 'pt-BR', or a FLORES-200 code such as 'jpn_Jpan'."
     )
+
+
+def _named(text: str, languages: Iterable[Language]) -> list[Language]:
+    """Languages whose names contain `text` or its last word, then those with similar names."""
+    names = {language.name.lower(): language for language in languages}
+    word = text.lower().rpartition(" ")[2]
+    found = [language for name, language in names.items() if word and word in name]
+    return found + [names[name] for name in _close(text, names)]
+
+
+def _close(text: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(text.lower(), list(known), n=3, cutoff=0.5)
 
 
 def _codes(language: Language) -> tuple[str, str]:
@@ -137,6 +167,8 @@ _ALSO = {
     "ara": "arb_Arab",
     "aym": "ayr_Latn",
     "aze": "azj_Latn",
+    "ff": "fuv_Latn",
+    "ful": "fuv_Latn",
     "fas": "pes_Arab",
     "kur": "kmr_Latn",
     "lav": "lvs_Latn",
@@ -358,4 +390,10 @@ yue_Hant yue Cantonese
 zho_Hans zh Chinese (simplified)
 zho_Hant zh Chinese (traditional)
 zul_Latn zu Zulu
+"""
+
+# Languages of M2M100 that NLLB-200 lacks.
+_OTHERS = """
+bre_Latn br Breton
+fry_Latn fy Western Frisian
 """

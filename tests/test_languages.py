@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import needs
 
 from mlx_speak.errors import UnknownLanguageError
-from mlx_speak.languages import Language, all_languages
+from mlx_speak.languages import Language, all_languages, nearest
 
 LANGUAGES = st.sampled_from(all_languages())
 
@@ -51,6 +51,9 @@ LANGUAGES = st.sampled_from(all_languages())
         ("yue-HK", "yue_Hant", "HK"),
         ("ar-arz", "arz_Arab", None),
         ("cmn-Hans-CN", "zho_Hans", "CN"),
+        ("br", "bre_Latn", None),
+        ("fry_Latn", "fry_Latn", None),
+        ("ff", "fuv_Latn", None),
     ],
 )
 def test_names_in_either_notation(value: str, flores: str, region: str | None) -> None:
@@ -93,6 +96,21 @@ def test_an_unknown_name_lists_near_ones(value: str, near: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "known", "near"),
+    [
+        ("zh-Hant", "ja zh-Hans yue ko", ["zh-Hans"]),
+        ("arz", "en ar fa", ["ar"]),
+        ("fy", "de nl fy-NL", ["fy-NL"]),
+        ("nb", "nn sv no", ["nb", "nn"]),
+        ("ja", "en pt", []),
+    ],
+)
+def test_the_nearest_of_those_that_a_model_knows(value: str, known: str, near: list[str]) -> None:
+    found = nearest(Language.parse(value), map(Language.parse, known.split()))
+    assert [language.tag for language in found][: len(near) or None] == near
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "",
@@ -129,7 +147,7 @@ def test_nothing_but_the_typed_error(value: str) -> None:
         language = Language.parse(value)
     except UnknownLanguageError:
         return
-    assert language in all_languages() or language.region
+    assert Language.parse(language.flores).code == language.code
 
 
 @given(LANGUAGES)
