@@ -23,6 +23,7 @@ from mlx_speak.model_folder import read_json
 
 from .folder import atomic_folder, save_model, save_tensors
 from .kokoro_onnx import read_kokoro_onnx
+from .safetensors_file import widen
 from .torch_file import read_torch
 
 Weights = dict[str, np.ndarray]
@@ -121,7 +122,7 @@ def _read_reference(checkpoint: Path, config: Mapping[str, Any]) -> tuple[str, W
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         raise ModelFormatError(f"{checkpoint} is not a dict of state dicts")
     weights = {
-        f"{part}.{str(name).removeprefix('module.')}": np.asarray(array, np.float32)
+        f"{part}.{str(name).removeprefix('module.')}": np.asarray(widen(array), np.float32)
         for part, state in parts.items()
         for name, array in state.items()
         if isinstance(array, np.ndarray)
@@ -369,9 +370,10 @@ def read_voices(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         else:
             continue
         for name, pack in packs.items():
-            if not isinstance(pack, np.ndarray) or pack.size % 256 or not np.isfinite(pack).all():
+            values = widen(pack) if isinstance(pack, np.ndarray) else np.empty(1)
+            if values.size % 256 or not np.isfinite(values).all():
                 raise ModelFormatError(f"{file} does not hold a Kokoro voice")
             found = True
-            yield name, pack.astype(np.float32).reshape(-1, 1, 256)
+            yield name, values.astype(np.float32).reshape(-1, 1, 256)
     if not found:
         raise ModelNotFoundError(f"no voices (.pt, .safetensors, .bin, .npz) at {path}")

@@ -1,40 +1,42 @@
 """Read `torch.save` files into NumPy without torch and without running anything in them.
 
 A torch file is a zip archive: a pickle that describes the object, and one record for the bytes
-of each storage. The pickle here can only build containers, numbers, strings, arrays over the
-file's own bytes, and inert placeholders for everything else: no name in it is ever imported.
+of each storage. What the pickle may do is in `inert_pickle.py`; the arrays are views of the file.
 """
 
 from __future__ import annotations
 
-import collections
 import io
 import mmap
-import pickle
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from mlx_speak.errors import ModelFormatError
 
-MAX_PICKLE_BYTES = 64 << 20
-"""The description of a model of a thousand tensors takes about 100 kB."""
+from .inert_pickle import Name, Placeholder, read_pickle
+from .safetensors_file import DTYPES
+
+__all__ = ["Placeholder", "read_torch"]
 
 _DTYPES = {
-    "BoolStorage": "?",
-    "ByteStorage": "u1",
-    "CharStorage": "i1",
-    "ShortStorage": "<i2",
-    "IntStorage": "<i4",
-    "LongStorage": "<i8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": "<u2",
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
+    Name("torch", f"{kind}Storage"): DTYPES[name]
+    for kind, name in {
+        "Bool": "BOOL",
+        "Byte": "U8",
+        "Char": "I8",
+        "Short": "I16",
+        "Int": "I32",
+        "Long": "I64",
+        "Half": "F16",
+        "BFloat16": "BF16",
+        "Float": "F32",
+        "Double": "F64",
+    }.items()
 }
 
 
@@ -45,8 +47,8 @@ def read_torch(path: str | Path) -> Any:
         path: a .pth, .pt or pytorch_model.bin file.
 
     Returns:
-        The saved object, its tensors as read-only NumPy arrays over a memory map (bfloat16
-        widened to float32), objects of unknown classes as `Placeholder`.
+        The saved object, its tensors as read-only NumPy arrays over a memory map (bfloat16 as
+        `safetensors_file.BFLOAT16`), objects of unknown classes as `Placeholder`.
 
     Raises:
         ModelFormatError: the file is of another kind, damaged, or claims more than it holds.
@@ -54,141 +56,108 @@ def read_torch(path: str | Path) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _Archive(path, file).load()
-    except ModelFormatError:
+            return _Archive(file).load()
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
-        raise ModelFormatError(f"{path} is damaged: {error}") from error
-    except Exception as error:  # the pickle machine meets hostile bytes with errors of any type
+    # zipfile meets hostile bytes with errors of many types
+    except (
+        *(OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, EOFError),
+        *(NotImplementedError, RecursionError, struct.error, zipfile.BadZipFile),
+    ) as error:
         raise ModelFormatError(f"{path} is not a readable torch file: {error}") from error
 
 
-class Placeholder:
-    """Stands for an object of a class that is not a tensor; it holds its state and runs nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Placeholder:
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__["state"] = state
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, value: Any) -> None:
-        """Accept a list item and forget it."""
-
-    def extend(self, values: Any) -> None:
-        """Accept list items and forget them."""
+def _empty_dict() -> dict[Any, Any]:
+    """`dict` itself would take items too, and hash whatever a file gives as their keys."""
+    return {}
 
 
 class _Archive:
     """The zip file, its records as views of one memory map."""
 
-    def __init__(self, path: Path, file: io.BufferedReader):
-        self.path = path
+    def __init__(self, file: io.BufferedReader):
         if file.read(4) != b"PK\x03\x04":
-            self.refuse(
-                "is not a torch zip file; files of torch < 1.6 must be saved anew with a later one"
+            raise ValueError(
+                "it is not a torch zip file; what torch < 1.6 saved must be saved anew by another"
             )
-        self.memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.zip = zipfile.ZipFile(file)
-        names = [name for name in self.zip.namelist() if name.endswith("data.pkl")]
-        if len(names) != 1:
-            self.refuse("holds no data.pkl: a zip file, but not a torch one")
-        self.root = names[0].removesuffix("data.pkl")
-
-    def refuse(self, reason: str) -> NoReturn:
-        raise ModelFormatError(f"{self.path} {reason}")
+        self.memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        descriptions = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
+        if len(descriptions) != 1:
+            raise ValueError("it is a zip file, but not a torch one: it holds no one data.pkl")
+        if len(set(names)) < len(names):
+            raise ValueError("two of its records have one name")
+        root = descriptions[0].removesuffix("data.pkl")
+        self.entries = {
+            entry.filename.removeprefix(root): entry
+            for entry in entries
+            if entry.filename.startswith(root)
+        }
+        self.elements = 0
+        self.storages: dict[tuple[str, Name], np.ndarray] = {}
 
     def load(self) -> Any:
-        if f"{self.root}byteorder" in self.zip.namelist():
-            order = bytes(self.record("byteorder"))
-            if order != b"little":
-                self.refuse(f"has byte order {order[:16]!r}, not little endian")
-        description = self.record("data.pkl")
-        if len(description) > MAX_PICKLE_BYTES:
-            self.refuse(f"describes itself in {len(description)} bytes of pickle")
-        return _Unpickler(bytes(description), self).load()
+        if "byteorder" in self.entries and bytes(self.record("byteorder")) != b"little":
+            raise ValueError("its byte order is not little endian")
+        build: dict[Name, Callable[..., Any]] = {
+            Name("collections", "OrderedDict"): _empty_dict,
+            Name("torch._utils", "_rebuild_tensor"): self.tensor,
+            Name("torch._utils", "_rebuild_tensor_v2"): self.tensor,
+            Name("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+        }
+        return read_pickle(self.record("data.pkl"), build, self.storage)
 
     def record(self, name: str) -> memoryview:
-        info = self.zip.getinfo(self.root + name)
-        if info.compress_type != zipfile.ZIP_STORED:
-            self.refuse(f"has a compressed record {name!r}, which torch never writes")
-        header = self.memory[info.header_offset : info.header_offset + 30]
+        """The bytes of a record, which torch stores as they are."""
+        entry = self.entries[name]
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise ValueError(f"its record {name!r} is compressed, which torch never does")
+        header = self.memory[entry.header_offset : entry.header_offset + 30]
+        if header[:4] != b"PK\x03\x04":
+            raise ValueError(f"its record {name!r} does not begin where it is said to")
         name_length, extra_length = struct.unpack_from("<HH", header, 26)
-        start = info.header_offset + 30 + name_length + extra_length
-        data = memoryview(self.memory)[start : start + info.file_size]
-        if len(data) != info.file_size:
-            self.refuse(f"ends inside its record {name!r}")
+        start = entry.header_offset + 30 + name_length + extra_length
+        data = self.memory[start : start + entry.file_size]
+        if len(data) != entry.file_size:
+            raise ValueError(f"it ends inside its record {name!r}")
         return data
 
-
-class _StorageType:
-    """What `torch.FloatStorage` and its kin become."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds tensors from the archive's records, and nothing else that has a name."""
-
-    def __init__(self, description: bytes, archive: _Archive):
-        super().__init__(io.BytesIO(description))
-        self._archive = archive
-        self._storages: dict[str, np.ndarray] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        known: dict[tuple[str, str], Callable[..., Any]] = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("collections", "defaultdict"): lambda *_: {},
-            ("torch._utils", "_rebuild_tensor"): self._tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
-            ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-        }
-        if (module, name) in known:
-            return known[module, name]
-        if module in ("torch", "torch.storage") and name in _DTYPES:
-            return _StorageType(name)
-        return type(name, (Placeholder,), {"__module__": module})
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
+    def storage(self, pid: Any) -> np.ndarray:
+        """All elements of a storage, by torch's persistent id."""
         match pid:
-            case ("storage", _StorageType() as kind, str(key), _, int(count), *_):
+            case ("storage", Name() as kind, str(key), _, int(count), *_) if kind in _DTYPES:
                 pass
             case _:
-                self._archive.refuse(f"refers to {str(pid)[:80]!r}, which is no storage")
-        if key not in self._storages:
-            raw = self._archive.record(f"data/{key}")
-            dtype = np.dtype(_DTYPES[kind.name])
+                raise ValueError("it refers to what is no storage")
+        if (key, kind) not in self.storages:
+            raw, dtype = self.record(f"data/{key}"), _DTYPES[kind]
             if not 0 <= count * dtype.itemsize <= len(raw):
-                self._archive.refuse(f"has a storage {key} shorter than it claims")
-            array = np.frombuffer(raw, dtype, count)
-            if kind.name == "BFloat16Storage":
-                array = (array.astype(np.uint32) << 16).view(np.float32)
-            self._storages[key] = array
-        return self._storages[key]
+                raise ValueError(f"its storage {key} is shorter than it claims")
+            self.storages[key, kind] = np.frombuffer(raw, dtype, count)
+        return self.storages[key, kind]
 
-    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
+    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
+        """A view of a storage, in elements."""
         if not isinstance(storage, np.ndarray):
-            self._archive.refuse("has a tensor without a storage")
-        size, stride = tuple(map(int, size)), tuple(map(int, stride))
-        if len(size) != len(stride) or min((offset, *size, *stride), default=0) < 0:
-            self._archive.refuse(f"has a tensor of size {size} and stride {stride}")
+            raise ValueError("it has a tensor without a storage")
+        numbers = [offset, *size, *stride]
+        if (
+            len(size) != len(stride)
+            or len(size) > 32
+            or not all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        ):
+            raise ValueError("it has a tensor of impossible size and stride")
         count, last = 1, offset
         for length, step in zip(size, stride, strict=True):
             count *= length
             last += (length - 1) * step
         if count == 0:
             return np.empty(size, storage.dtype)
-        # A stride of 0 would let a small file claim an array of any size.
-        if last >= storage.size or count > storage.size:
-            self._archive.refuse(f"has a tensor of size {size} that its storage cannot hold")
+        # A stride of 0, or many tensors over one storage, would let a small file claim any size.
+        self.elements += count
+        if last >= storage.size or count > storage.size or self.elements > 4 * len(self.memory):
+            raise ValueError(f"it has a tensor of size {size} that its storage cannot hold")
         strides = [step * storage.itemsize for step in stride]
         return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)

@@ -57,11 +57,8 @@ def _check_finite(model: nn.Module) -> None:
 
     The mean of a row is a number just if all of the row are; as a product it costs next to nothing.
     """
-    parameters = {
-        name: array
-        for name, array in tree_flatten(model.parameters())
-        if mx.issubdtype(array.dtype, mx.floating) and array.ndim
-    }
+    every = cast(list[tuple[str, mx.array]], tree_flatten(model.parameters()))
+    parameters = {k: v for k, v in every if mx.issubdtype(v.dtype, mx.floating) and v.ndim}
     means = [
         array @ mx.full(array.shape[-1:], 1 / array.shape[-1], array.dtype)
         for array in parameters.values()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlx_speak.convert.safetensors_file import BFLOAT16, widen
 from mlx_speak.convert.torch_file import Placeholder, read_torch
 from support import package
 
@@ -47,7 +48,9 @@ def test_every_type(tmp_path: Path, dtype: str):
 def test_bfloat16_is_widened_exactly(tmp_path: Path):
     tensor = torch.randn(50).to(torch.bfloat16)
     torch.save(tensor, tmp_path / "x.pt")
-    np.testing.assert_array_equal(read_torch(tmp_path / "x.pt"), tensor.float().numpy())
+    read = read_torch(tmp_path / "x.pt")
+    assert read.dtype == BFLOAT16
+    np.testing.assert_array_equal(widen(read), tensor.float().numpy())
 
 
 @pytest.mark.oracle
