@@ -72,11 +72,14 @@ def nearest(language: Language, known: Iterable[Language]) -> list[Language]:
     """Those of the `known` languages that someone who asks for `language` may have meant.
 
     Returns:
-        At most five, the likeliest first: of the same code, then with like names.
+        At most five: first those of the same code, then those that share a word of the name.
     """
-    known = list(known)
-    found = [x for x in known if x.code == language.code]
-    return list(dict.fromkeys(found + _named(language.name, known)))[:5]
+
+    def words(x: Language) -> set[str]:
+        return set(x.name.split()) - _DIRECTIONS
+
+    like = [x for x in known if x.code == language.code or words(x) & words(language)]
+    return sorted(like, key=lambda x: x.code != language.code)[:5]
 
 
 def _read(table: str) -> tuple[Language, ...]:
@@ -106,10 +109,13 @@ def _by_code() -> dict[str, list[Language]]:
 def _unknown(value: object) -> str:
     """The message: the languages of that code, of such a name, and of similar names and codes."""
     text = str(value)[:40]
+    names = {language.name.lower(): language for language in _known()}
     codes = {code: language for language in _known() for code in _codes(language)}
     found = list(_by_code().get(re.split("[-_]", text)[0].lower(), []))
-    found += _named(text, _known())
-    found += [codes[code] for code in _close(text, codes)]
+    found += [language for name, language in names.items() if text and text.lower() in name]
+    for known in (names, codes):
+        close = difflib.get_close_matches(text.lower(), list(known), n=3, cutoff=0.5)
+        found += [known[key] for key in close]
     found = list(dict.fromkeys(found))[:5]
     near = ", ".join(f"{x.tag} or {x.flores} ({x.name})" for x in found)
     return (
@@ -119,21 +125,11 @@ def _unknown(value: object) -> str:
     )
 
 
-def _named(text: str, languages: Iterable[Language]) -> list[Language]:
-    """Languages whose names contain `text` or its last word, then those with similar names."""
-    names = {language.name.lower(): language for language in languages}
-    word = text.lower().rpartition(" ")[2]
-    found = [language for name, language in names.items() if word and word in name]
-    return found + [names[name] for name in _close(text, names)]
-
-
-def _close(text: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(text.lower(), list(known), n=3, cutoff=0.5)
-
-
 def _codes(language: Language) -> tuple[str, str]:
     return language.code, language.flores.lower()
 
+
+_DIRECTIONS = {"Central", "North", "Northern", "South", "Southern", "Western"}
 
 # BCP-47 (RFC 5646): language, extended language, script, region; variants and extensions such
 # as "-valencia" or "-u-ca-gregory" are passed over.

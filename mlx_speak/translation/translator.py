@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import overload
 
 from ..errors import UnknownLanguageError
-from ..languages import Language
+from ..languages import Language, nearest
+from .guards import Fault, Guard, longest_translation
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Translator(ABC):
     """A translation model with its tokenizer.
 
     A subclass translates sentences, several at once or one token by token; this class checks
-    the input, cuts it into sentences that the model can take, and joins what comes back.
+    the input, cuts it into sentences that the model can take, and joins what comes back. What a
+    guard finds wrong is tried again, as far as the subclass knows how; else it is cut where it
+    went wrong, and the result carries a `warning`.
     """
 
     name: str
@@ -65,6 +68,19 @@ class Translator(ABC):
 
         `draft` is a guess at them, which may save steps and changes nothing else.
         """
+
+    def alternatives(
+        self, sentence: str, source: Language, target: Language, fault: Fault
+    ) -> Iterator[Iterator[list[int]]]:
+        """Other ways to translate a sentence of which came a `fault`, the likest first.
+
+        Each is as from `stream_sentence`. None, unless a subclass knows some.
+        """
+        return iter(())
+
+    def limit(self, length: int) -> int:
+        """Target tokens at which the translation of a sentence of `length` tokens is given up."""
+        return longest_translation(length)
 
     @abstractmethod
     def count_tokens(self, sentence: str, source: Language) -> int:
@@ -125,11 +141,14 @@ class Translator(ABC):
         start = time.perf_counter()
         texts = [text] if isinstance(text, str) else _check_list(text)
         pair = self.pair(source, target)
-        outputs = [(t, []) for t in texts] if _same(pair) else self._translate_texts(texts, *pair)
+        if _same(pair):
+            outputs = [(unchanged, list[int](), "") for unchanged in texts]
+        else:
+            outputs = self._translate_texts(texts, *pair)
         seconds = time.perf_counter() - start
         results = [
-            Translation(out, tokens, seconds, *pair, source_text)
-            for source_text, (out, tokens) in zip(texts, outputs, strict=True)
+            Translation(out, tokens, seconds, *pair, source_text, warning=warning)
+            for source_text, (out, tokens, warning) in zip(texts, outputs, strict=True)
         ]
         return results[0] if isinstance(text, str) else results
 
@@ -147,7 +166,8 @@ class Translator(ABC):
 
         Yields:
             After each token the translation so far: every text is a prefix of the next. The last
-            one is final and equals what `translate` returns.
+            one is final and equals what `translate` returns, unless a guard found fault with what
+            had been yielded by then: what `translate` would replace, stands here with a warning.
         """
         start = time.perf_counter()
         if not isinstance(text, str):
@@ -155,39 +175,54 @@ class Translator(ABC):
         pair = self.pair(source, target)
         return self._stream(text, pair, draft or (), start)
 
-    def warm_up(self) -> None:
-        """Translate a word or two, so that nothing is cold when the first sentence comes."""
+    def warm_up(
+        self, source: str | Language | None = None, target: str | Language | None = None
+    ) -> None:
+        """Translate a word or two, so that nothing is cold when the first sentence comes.
+
+        Without languages, the first two that the model knows serve.
+        """
         sources, targets = self.languages
-        source = sources[0]
-        target = next(language for language in targets if language != source)
+        source = sources[0] if source is None else Language.parse(source)
+        if target is None:
+            target = next(language for language in targets if language.flores != source.flores)
         for _ in self.stream_translate("1, 2.", source, target):
             pass
         self.translate(["1.", "1, 2."], source, target)
 
     def _translate_texts(
         self, texts: Sequence[str], source: Language, target: Language
-    ) -> list[tuple[str, list[int]]]:
-        """The sentences of all the texts in one batch, put together again text by text."""
+    ) -> list[tuple[str, list[int], str]]:
+        """Text, tokens and warning of each text; the sentences of all are one batch."""
         split = [self._sentences(text, source, target) for text in texts]
         flat = [sentence for sentences in split for sentence, _ in sentences]
         translated = iter(self.translate_sentences(flat, source, target) if flat else [])
-        outputs: list[tuple[str, list[int]]] = []
+        outputs: list[tuple[str, list[int], str]] = []
         for sentences in split:
             joined = ""
             all_tokens: list[int] = []
-            for _, separator in sentences:
-                tokens = next(translated)
+            warnings: list[str] = []
+            for sentence, separator in sentences:
+                guard = self._guard(sentence, source)
+                guard.see(next(translated))
+                tokens = guard.tokens
+                if fault := guard.verdict():
+                    *_, (tokens, warning) = self._retry(sentence, source, target, guard, fault)
+                    warnings += [warning] if warning else []
                 joined = _join(joined, separator, self.detokenize(tokens, target))
                 all_tokens += tokens
-            outputs.append((joined, all_tokens))
+            outputs.append((joined, all_tokens, "; ".join(warnings)))
         return outputs
 
     def _stream(
         self, text: str, pair: tuple[Language, Language], draft: Sequence[int], start: float
     ) -> Iterator[Translation]:
+        warnings: list[str] = []
+
         def translation(text_so_far: str, tokens: list[int], final: bool) -> Translation:
             seconds = time.perf_counter() - start
-            return Translation(text_so_far, tokens, seconds, *pair, text, final)
+            warning = "; ".join(warnings)
+            return Translation(text_so_far, tokens, seconds, *pair, text, final, warning)
 
         if _same(pair):
             yield translation(text, [], True)
@@ -197,7 +232,8 @@ class Translator(ABC):
         for sentence, separator in self._sentences(text, *pair):
             tokens: list[int] = []
             shown = joined
-            for tokens in self.stream_sentence(sentence, *pair, draft):
+            for tokens, warning in self._stream_guarded(sentence, *pair, draft):
+                warnings += [warning] if warning else []
                 # A token may end within a character, which the decoder then shows as U+FFFD.
                 part = self.detokenize(tokens, pair[1]).rstrip("\ufffd")
                 longer = _join(joined, separator, part)
@@ -208,6 +244,55 @@ class Translator(ABC):
             right = list(draft[: len(tokens)]) == tokens
             draft = draft[len(tokens) :] if right else ()
         yield translation(joined, all_tokens, True)
+
+    def _stream_guarded(
+        self, sentence: str, source: Language, target: Language, draft: Sequence[int]
+    ) -> Iterator[tuple[list[int], str]]:
+        """Tokens of a sentence that will stand, after each step; at the end perhaps a warning."""
+        guard = self._guard(sentence, source)
+        shown: list[int] = []
+        for tokens in self.stream_sentence(sentence, source, target, draft):
+            certain = guard.see(tokens)
+            if guard.loop:
+                break
+            shown = list(tokens[: max(certain, len(shown))])
+            yield shown, ""
+        if fault := guard.verdict():
+            yield from self._retry(sentence, source, target, guard, fault, shown)
+        elif len(shown) < len(guard.tokens):
+            yield guard.tokens, ""
+
+    def _retry(
+        self,
+        sentence: str,
+        source: Language,
+        target: Language,
+        failed: Guard,
+        fault: Fault,
+        shown: Sequence[int] = (),
+    ) -> Iterator[tuple[list[int], str]]:
+        """Steps to another translation, or to what is good of the `failed` one with a warning.
+
+        Nothing of what was `shown` is taken back.
+        """
+        before = list(shown)
+        for steps in self.alternatives(sentence, source, target, fault):
+            guard = self._guard(sentence, source)
+            for tokens in steps:
+                guard.see(tokens)
+                if guard.loop or guard.tokens[: len(before)] != before[: len(guard.tokens)]:
+                    break
+                yield before, ""
+            else:
+                if not guard.verdict() and guard.tokens[: len(before)] == before:
+                    yield guard.tokens, ""
+                    return
+        name = sentence if len(sentence) <= 40 else f"{sentence[:40].rstrip()}…"
+        yield failed.tokens[: fault.keep], f"The translation of “{name}” {fault.warning}"
+
+    def _guard(self, sentence: str, source: Language) -> Guard:
+        length = self.count_tokens(sentence, source)
+        return Guard(sentence, length, self.limit(length))
 
     def pair(
         self, source: str | Language | None, target: str | Language | None
@@ -231,10 +316,9 @@ class Translator(ABC):
         if not _same((pair[0], pair[1])):
             for role, language, known in zip(("from", "into"), pair, self.languages, strict=True):
                 if language.flores not in {k.flores for k in known}:
-                    names = ", ".join(k.tag for k in known[:8]) + (", …" if len(known) > 8 else "")
                     raise UnknownLanguageError(
-                        f"{self.name} does not translate {role} {language.name} ({language.tag}), "
-                        f"only {role} {names}"
+                        f"{self.name} does not translate {role} {language.name} ({language.tag})"
+                        + _instead(role, language, known)
                     )
         return pair[0], pair[1]
 
@@ -282,6 +366,13 @@ def clean(text: str) -> str:
 def _same(pair: tuple[Language, Language]) -> bool:
     """Whether there is nothing to translate; regions do not matter, scripts do."""
     return pair[0].flores == pair[1].flores
+
+
+def _instead(role: str, language: Language, known: Sequence[Language]) -> str:
+    if len(known) <= 8:
+        return f", only {role} {', '.join(x.tag for x in known)}"
+    near = ", ".join(x.tag for x in nearest(language, known))
+    return f"; the nearest that it knows are {near}" if near else "; see its `languages`"
 
 
 def _join(before: str, separator: str, after: str) -> str:
