@@ -5,8 +5,8 @@
  * library answers instead. blas.py compiles it and names the provider; two things are done better
  * than by passing the calls on:
  *
- * - Products of one row, or of few rows with a large matrix, are sent to gemv. gemm repacks the
- *   matrix first, which costs six times the product itself.
+ * - Products of few rows, the steps of a decoder, are computed here: gemm repacks the matrix first,
+ *   which costs six times the product itself, and gemv reads it once for every row.
  * - Threads share a product here rather than in the provider, so that a busy machine does no harm.
  */
 #define _GNU_SOURCE
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The provider's integer: int, or int64_t for the ILP64 build that NumPy's wheel brings. */
 #ifndef BLAS_INT
@@ -24,14 +25,14 @@
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 
-/* Rows that are each worth a gemv of their own, when the matrix has at least so many elements. */
-enum { FEW_ROWS = 4, LARGE_MATRIX = 300 * 1000 };
+/* Rows up to which repacking the matrix costs more than gemm then gains. */
+enum { FEW_ROWS = 32 };
 
 /* Multiply-adds up to which a product stays on one thread: less than 0.1 ms. */
 enum { SMALL_PRODUCT = 1 << 22, SMALL_GEMV = 1 << 20 };
 
-/* Parts that a product is cut into for each thread; each repacks the matrix that they share. */
-enum { PARTS = 2, PART_MULTIPLE = 64 };
+/* Parts that a product is cut into for each thread. In gemm each repacks the matrix they share. */
+enum { GEMM_PARTS = 2, VECTOR_PARTS = 8, PART_MULTIPLE = 64 };
 
 typedef void sgemm_t(int, int, int, BLAS_INT, BLAS_INT, BLAS_INT, float, const float *, BLAS_INT,
                      const float *, BLAS_INT, float, float *, BLAS_INT);
@@ -119,23 +120,94 @@ static void gemv(int trans, int length, int k, float alpha, const float *matrix,
                  alpha, matrix, ld, x, step_x, beta, y, step_y);
 }
 
-static int by_vectors(const product *p) {
-  return p->m == 1 || p->n == 1 || (p->m <= FEW_ROWS && (int64_t)p->n * p->k >= LARGE_MATRIX);
+/* As many floats as a vector register holds. */
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#elif defined(__AVX__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+static inline lanes load(const float *p) {
+  lanes v;
+  memcpy(&v, p, sizeof v);
+  return v;
 }
+
+static inline float sum(lanes v) {
+  typedef float quarters __attribute__((vector_size(4 * sizeof(float))));
+  quarters parts[LANES / 4], total = {0};
+  memcpy(parts, &v, sizeof v);
+  for (int i = 0; i < LANES / 4; i++) total += parts[i];
+  return (total[0] + total[1]) + (total[2] + total[3]);
+}
+
+/* Rows and columns of C computed together: each number that is loaded is used so many times, and
+ * the sums still fit 16 vector registers. */
+enum { TILE_ROWS = 2, TILE_COLUMNS = 6 };
+
+/* Floats of each row of B that are on their way from memory while others are multiplied. */
+enum { AHEAD = 256 };
+
+/* That many rows and columns of c = alpha a b' + beta c; `always_inline` makes them constants. Every
+ * sum is taken in the same order, whatever the tile, so that a row does not depend on the others. */
+__attribute__((always_inline)) static inline void tile(const product *p, int row, int column,
+                                                       const int rows, const int columns) {
+  const float *a = p->a + (size_t)row * p->lda, *b = p->b + (size_t)column * p->ldb;
+  float *c = p->c + (size_t)row * p->ldc + column;
+  lanes sums[TILE_ROWS][TILE_COLUMNS] = {0};
+  int i = 0;
+  for (; i + LANES <= p->k; i += LANES)
+    for (int s = 0; s < columns; s++) {
+      const float *y = b + (size_t)s * p->ldb + i;
+      if (row == 0) __builtin_prefetch(y + AHEAD); /* for later rows they are in the cache */
+      for (int r = 0; r < rows; r++) sums[r][s] += load(a + (size_t)r * p->lda + i) * load(y);
+    }
+  for (int r = 0; r < rows; r++)
+    for (int s = 0; s < columns; s++) {
+      float *out = c + (size_t)r * p->ldc + s, total = sum(sums[r][s]);
+      for (int j = i; j < p->k; j++)
+        total += a[(size_t)r * p->lda + j] * b[(size_t)s * p->ldb + j];
+      /* What MLX has not written must not be read: NaN times 0 is NaN. */
+      *out = p->alpha * total + (p->beta == 0 ? 0 : p->beta * *out);
+    }
+}
+
+static void compute_few_rows(const product *p) {
+  /* For a single row memory is the limit, and it is read fastest from beginning to end. */
+  int column = 0, tiled = p->m > 1 ? p->n / TILE_COLUMNS * TILE_COLUMNS : 0;
+  for (; column < tiled; column += TILE_COLUMNS) {
+    int row = 0;
+    for (; row + TILE_ROWS <= p->m; row += TILE_ROWS)
+      tile(p, row, column, TILE_ROWS, TILE_COLUMNS);
+    for (; row < p->m; row++) tile(p, row, column, 1, TILE_COLUMNS);
+  }
+  for (; column < p->n; column++)
+    for (int row = 0; row < p->m; row++) tile(p, row, column, 1, 1);
+}
+
+/* Whether the rows of both factors lie in memory as they are multiplied, and those of A are few. */
+static int has_few_rows(const product *p) {
+  int contiguous = p->ta == NO_TRANS || (p->m == 1 && p->lda == 1);
+  return p->m <= FEW_ROWS && p->tb == TRANS && contiguous;
+}
+
+static int by_vectors(const product *p) { return p->m == 1 || p->n == 1 || has_few_rows(p); }
 
 static void compute(const product *p) {
   int step_a = p->ta == NO_TRANS ? 1 : p->lda, step_b = p->tb == NO_TRANS ? p->ldb : 1;
-  if (!by_vectors(p)) {
+  if (has_few_rows(p)) {
+    compute_few_rows(p);
+  } else if (p->m == 1) { /* c = op(B)' a */
+    gemv(p->tb == NO_TRANS ? TRANS : NO_TRANS, p->n, p->k, p->alpha, p->b, p->ldb, p->a, step_a,
+         p->beta, p->c, 1);
+  } else if (p->n == 1) { /* c = op(A) b */
+    gemv(p->ta, p->m, p->k, p->alpha, p->a, p->lda, p->b, step_b, p->beta, p->c, p->ldc);
+  } else {
     provider_sgemm(ROW_MAJOR, p->ta, p->tb, p->m, p->n, p->k, p->alpha, p->a, p->lda, p->b, p->ldb,
                    p->beta, p->c, p->ldc);
-  } else if (p->n == 1 && p->m > 1) { /* c = op(A) b */
-    gemv(p->ta, p->m, p->k, p->alpha, p->a, p->lda, p->b, step_b, p->beta, p->c, p->ldc);
-  } else { /* c = op(B)' a, row by row */
-    int flipped = p->tb == NO_TRANS ? TRANS : NO_TRANS;
-    for (int i = 0; i < p->m; i++) {
-      product row = rows_of(*p, i, 1);
-      gemv(flipped, p->n, p->k, p->alpha, p->b, p->ldb, row.a, step_a, p->beta, row.c, 1);
-    }
   }
 }
 
@@ -232,7 +304,8 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
   enter();
   product p = {ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c};
   int vectors = by_vectors(&p), columns = vectors ? n > 1 : n > m, longer = columns ? n : m;
-  int part = longer / (PARTS * (threads > 0 ? threads : 1)) + 1;
+  int parts = (vectors ? VECTOR_PARTS : GEMM_PARTS) * (threads > 0 ? threads : 1);
+  int part = longer / parts + 1;
   part = (part + PART_MULTIPLE - 1) / PART_MULTIPLE * PART_MULTIPLE;
   if (threads < 2 || part >= longer || (int64_t)m * n * k <= (vectors ? SMALL_GEMV : SMALL_PRODUCT))
     compute(&p);

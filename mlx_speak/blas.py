@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -132,7 +133,7 @@ def _forwarding_library(integer: str) -> Iterator[Path | None]:
     import hashlib
     import tempfile
 
-    recipe = f"{integer} {os.uname().machine} ".encode() + _SOURCE.read_bytes()
+    recipe = f"{integer} {_processor()} ".encode() + _SOURCE.read_bytes()
     name = f"blas-{hashlib.sha256(recipe).hexdigest()[:16]}.so"
     with contextlib.ExitStack() as stack:
         try:
@@ -158,13 +159,25 @@ def _is_private(path: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
+def _processor() -> str:
+    """What compiled code depends on; machines of several kinds may share a home."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    features = (line for line in lines if line.startswith(("flags", "Features")))
+    return f"{os.uname().machine} {next(features, '')}"
+
+
 def _compile(target: Path, integer: str) -> bool:
     import shutil
     import subprocess
 
-    options = ["-O2", "-shared", "-fPIC", "-pthread", f"-DBLAS_INT={integer}"]
-    for compiler in filter(shutil.which, _COMPILERS):
-        command = [compiler, *options, "-o", str(target), str(_SOURCE), "-ldl"]
+    options = ["-O3", "-shared", "-fPIC", "-pthread", f"-DBLAS_INT={integer}"]
+    # Not every compiler knows this processor by itself.
+    attempts = itertools.product(filter(shutil.which, _COMPILERS), (["-march=native"], []))
+    for compiler, native in attempts:
+        command = [compiler, *options, *native, "-o", str(target), str(_SOURCE), "-ldl"]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode == 0:
             target.chmod(0o700)

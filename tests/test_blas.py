@@ -88,9 +88,27 @@ def test_every_transpose_and_shape(shim, m, n, k):
     check_product(shim, m, n, k)
 
 
-@pytest.mark.parametrize("m", [1, 2, 4, 5])
-def test_few_rows_of_a_large_matrix(shim, m):
-    check_product(shim, m, 700, 500)
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [*itertools.product([1, 2, 3, 32, 33], [5, 6, 13, 700], [16, 37, 500])]
+)
+def test_few_rows(shim, m, n, k):
+    check_product(shim, m, n, k)
+
+
+@pytest.mark.parametrize(("n", "k"), [(100, 64), (1003, 1000)])
+def test_a_row_does_not_depend_on_the_others(shim, n, k):
+    """A token's vector is the same to the last bit, verified with others or computed alone."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((32, k)).astype(np.float32)
+    b = rng.standard_normal((n, k)).astype(np.float32)
+
+    def product(rows):
+        c = np.full((len(rows), n), np.nan, np.float32)
+        return sgemm(shim, rows, b, c, False, True, 1.0, 0, gap=0)
+
+    whole = product(a)
+    for first, last in [(0, 1), (1, 4), (5, 18), (30, 32)]:
+        assert np.array_equal(product(a[first:last]), whole[first:last])
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(2000, 70, 64), (70, 2000, 64), (1, 5000, 300)])
