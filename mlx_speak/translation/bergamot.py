@@ -14,8 +14,10 @@ import numpy as np
 
 from ..errors import ModelFormatError
 from ..languages import Language
-from .bergamot_model import Bergamot, BergamotConfig, load_model
+from .bergamot_model import Bergamot, BergamotConfig, Memory, load_model
+from .certainty import choose
 from .decoding import greedy
+from .drafting import Report, verified_greedy
 from .shortlist import Shortlist
 from .tokenizer import Tokenizer
 from .translator import Translator
@@ -59,10 +61,30 @@ class BergamotTranslator(Translator):
         return results
 
     def stream_sentence(
-        self, sentence: str, source: Language, target: Language
+        self, sentence: str, source: Language, target: Language, draft: Sequence[int] = ()
     ) -> Iterator[list[int]]:
-        for (sequence,) in self._decode([self._encode(sentence)]):
-            yield list(sequence)
+        encoded = self._encode(sentence)
+        if draft:
+            yield from self.verify(encoded, draft)
+        else:
+            for (sequence,) in self._decode([encoded]):
+                yield list(sequence)
+
+    def verify(
+        self, encoded: Sequence[int], draft: Sequence[int], report: Report | None = None
+    ) -> Iterator[list[int]]:
+        """Decode the tokens of a source with the help of a draft, as `verified_greedy` does."""
+        config = self.model.config
+        memory = self.model.encode(mx.array([encoded]))
+        mx.async_eval(memory.keys_values)  # while Python looks up the shortlist
+        return verified_greedy(
+            _Decoder(self.model, memory, *self._output([encoded])),
+            eos_token_id=config.eos_token_id,
+            vocab_size=config.target_vocab_size,
+            limit=self._limit(encoded),
+            draft=draft,
+            report=report,
+        )
 
     def _encode(self, sentence: str) -> list[int]:
         return [*self.tokenizer.encode(sentence), self.model.config.eos_token_id]
@@ -94,9 +116,12 @@ class BergamotTranslator(Translator):
             logits = mx.addmm(bias, hidden[:, 0], table)
             return candidates[mx.argmax(logits, axis=-1)], (position + 1, cells)
 
-        limits = [int(config.max_length_factor * length) for length in lengths]
         start = (0, model.initial_cells(len(encoded)))
+        limits = [self._limit(tokens) for tokens in encoded]
         return greedy(step, start, eos_token_id=config.eos_token_id, limits=limits)
+
+    def _limit(self, encoded: Sequence[int]) -> int:
+        return int(self.model.config.max_length_factor * len(encoded))
 
     def _output(self, encoded: Sequence[Sequence[int]]) -> tuple[mx.array, mx.array]:
         """Target tokens that any of the sources may become, (count,), and their output biases.
@@ -116,6 +141,43 @@ class BergamotTranslator(Translator):
 
 # Sentences decoded at once.
 _BATCH = 32
+
+
+class _Decoder:
+    """The decoder on one sentence, as `drafting.Decoder` has it."""
+
+    restricted = False
+
+    def __init__(self, model: Bergamot, memory: Memory, candidates: mx.array, bias: mx.array):
+        self._model, self._memory, self._candidates, self._bias = model, memory, candidates, bias
+        rows = model.target_embedding(candidates)
+        self._table = rows.T
+        self._longest = mx.max(mx.linalg.norm(rows.astype(mx.float32), axis=-1))
+        # After each prediction, before which there is the initial one: (1, 1 + length, dims).
+        self._cells = model.initial_cells(1)
+
+    def run(self, tokens: mx.array) -> mx.array:
+        position = self._cells[0].shape[1] - 1
+        embedded = self._model.target_embedding(tokens)[None]
+        if position == 0:  # a target begins with a zero vector
+            embedded = mx.pad(embedded, [(0, 0), (1, 0), (0, 0)])
+        hidden, following = self._model.decode(embedded, self._memory, self._cells, position)
+        self._cells = [
+            mx.concatenate([cells, more], axis=1)
+            for cells, more in zip(self._cells, following, strict=True)
+        ]
+        return hidden[0]
+
+    def cut(self, length: int) -> None:
+        self._cells = [cells[:, : 1 + length] for cells in self._cells]
+
+    def guess(self, hidden: mx.array) -> mx.array:
+        return self.best(hidden)[0]
+
+    def best(self, hidden: mx.array) -> tuple[mx.array, mx.array]:
+        logits = mx.addmm(self._bias, hidden, self._table)
+        rows, certain = choose(logits, hidden, self._longest)
+        return self._candidates[rows], certain
 
 
 def load(folder: str | Path) -> BergamotTranslator:

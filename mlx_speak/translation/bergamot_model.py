@@ -86,13 +86,14 @@ class RecurrentUnit(nn.Module):
         self.forget_update = nn.Linear(config.hidden_size, 2 * config.hidden_size)
 
     def __call__(self, x: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
-        """(batch, length, dims) and the cell (batch, 1, dims) → outputs and the last cell."""
+        """(batch, length, dims) and the cell (batch, 1, dims) → outputs and cells, shaped as x."""
         forget, update = mx.split(self.forget_update(x), 2, axis=-1)
         cells = []
         for t in range(x.shape[1]):
             cell = _recur(forget[:, t : t + 1], update[:, t : t + 1], cell)
             cells.append(cell)
-        return nn.relu(mx.concatenate(cells, axis=1) if len(cells) > 1 else cell), cell
+        every = mx.concatenate(cells, axis=1) if len(cells) > 1 else cell
+        return nn.relu(every), every
 
 
 @fuse
@@ -131,10 +132,10 @@ class DecoderLayer(nn.Module):
         values: mx.array,
         mask: mx.array | None,
     ) -> tuple[mx.array, mx.array]:
-        out, cell = self.recurrence(x, cell)
+        out, cells = self.recurrence(x, cell)
         x = add_norm(x, out, self.recurrence_norm)
         x = add_norm(x, self.attention(x, keys, values, mask), self.attention_norm)
-        return add_norm(x, self.feed_forward(x), self.feed_forward_norm), cell
+        return add_norm(x, self.feed_forward(x), self.feed_forward_norm), cells
 
 
 @dataclass(frozen=True)
@@ -198,21 +199,22 @@ class Bergamot(nn.Module):
         Args:
             embedded: (batch, length, hidden_size), of the tokens before those sought.
             memory: from `encode`.
-            cells: the state after the tokens before these, from `initial_cells` or `decode`.
+            cells: the states after the tokens before these, from `initial_cells` or `decode`,
+                (batch, any length, hidden_size) a layer: the last of them is where it goes on.
             position: how many tokens came before.
 
         Returns:
             Hidden states (batch, length, hidden_size), to be multiplied with the output table,
-            and the new cells.
+            and the cells after each token, (batch, length, hidden_size) a layer.
         """
         x = self._place(embedded, position)
-        new_cells = []
-        for layer, cell, (keys, values) in zip(
+        following = []
+        for layer, before, (keys, values) in zip(
             self.decoder, cells, memory.keys_values, strict=True
         ):
-            x, cell = layer(x, cell, keys, values, memory.mask)
-            new_cells.append(cell)
-        return x, new_cells
+            x, after = layer(x, before[:, -1:], keys, values, memory.mask)
+            following.append(after)
+        return x, following
 
     def initial_cells(self, batch: int) -> list[mx.array]:
         """The recurrent state before the first token, (batch, 1, hidden_size) a layer."""

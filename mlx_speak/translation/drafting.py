@@ -4,7 +4,7 @@ Guesses come from a draft, such as the translation of the sentence before it was
 (`DraftTokens`), or from a decoder that knows a smaller table of likely tokens (`Decoder.guess`).
 One pass of the decoder reads many of them, one product with the output table checks many of them;
 where a check disagrees, its token is taken and decoding resumes there. So what comes out is what
-`greedy` yields, token by token. Leviathan et al., "Fast Inference from Transformers via
+greedy decoding yields, token by token, in the sense of `certainty`. Leviathan et al., "Fast Inference from Transformers via
 Speculative Decoding" (2023), for the verification; the draft here is no model.
 """
 

@@ -211,7 +211,7 @@ class _Decoder:
 
 
 def _longest_row(model: NLLB) -> float:
-    """The length of the longest row of the output table, found once a model."""
+    """The length of the longest row of the output table, found once for a model's weights."""
     longest = getattr(model, "_longest_row", None)
     if longest is None:
         ids = np.arange(model.config.vocab_size)

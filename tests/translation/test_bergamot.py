@@ -19,6 +19,7 @@ from translation import tiny
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
 from mlx_speak.translation.bergamot import BergamotConfig, BergamotTranslator, load, load_model
 from mlx_speak.translation.decoding import greedy
+from mlx_speak.translation.drafting import Report
 from mlx_speak.translation.shortlist import Shortlist
 
 SENTENCES = ["The quick tests pass.", "The zebras do not.", "The window tests pass; not slow."]
@@ -60,21 +61,20 @@ def test_padding_changes_nothing(folder: Path) -> None:
 
 
 def test_steps_equal_one_pass(folder: Path) -> None:
-    """The state is a value: what it was before a step can be used again after it."""
+    """The state is a value: what it was before a step, or within a pass, can be used again."""
     model = load_model(folder)
     memory = model.encode(mx.array([[5, 40, 41, 7, 0]]))
     embedded = mx.random.normal((1, 6, tiny.DIMS), key=mx.random.key(2))
     whole, last = model.decode(embedded, memory, model.initial_cells(1))
     start = model.initial_cells(1)
     _, middle = model.decode(embedded[:, :4], memory, start)
-    for _ in range(2):
-        cells = middle
+    for cells in (middle, middle, [layer[:, :4] for layer in last]):
         for t in range(4, 6):
             hidden, cells = model.decode(embedded[:, t : t + 1], memory, cells, position=t)
             # One row of a product against six: the sums may be taken in another order.
             assert mx.allclose(hidden, whole[:, t : t + 1], rtol=0, atol=1e-5)
         for one, other in zip(cells, last, strict=True):
-            assert mx.allclose(one, other, rtol=1e-5, atol=1e-5)
+            assert mx.allclose(one[:, -1], other[:, -1], rtol=1e-5, atol=1e-5)
 
 
 def test_greedy_tokens(translator: BergamotTranslator) -> None:
@@ -108,6 +108,32 @@ def test_stream_ends_as_translate(translator: BergamotTranslator) -> None:
     for before, after in itertools.pairwise(parts):
         assert after.text.startswith(before.text)
         assert after.tokens[: len(before.tokens)] == before.tokens
+
+
+def test_a_draft_changes_nothing_but_the_steps(translator: BergamotTranslator) -> None:
+    pair = translator.pair("en", "pt")
+    random = np.random.default_rng(0)
+    for sentence in [*SENTENCES, "The", ""]:
+        *_, tokens = translator.stream_sentence(sentence, *pair)
+        drafts = [
+            tokens,
+            tokens[:-2],
+            tokens[2:],
+            [*tokens, *tokens],
+            [*tokens[:3], 0, *tokens[3:]],
+            [-1, 10**12],
+            random.integers(0, tiny.VOCABULARY, 300).tolist(),
+            [t if random.random() < 0.8 else 7 for t in tokens],
+        ]
+        for draft in drafts:
+            report = Report()
+            *before, last = translator.verify(translator._encode(sentence), draft, report)
+            assert last == tokens
+            assert all(part == tokens[: len(part)] for part in before)
+            *_, last = translator.stream_sentence(sentence, *pair, draft)
+            assert last == tokens
+            if draft is tokens and not report.ties:
+                assert report.passes == 1
 
 
 def test_translations_interleave(translator: BergamotTranslator) -> None:
