@@ -7,7 +7,7 @@ sentence: facebookresearch/fairseq#4639), or leaves out most of what it was give
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,6 +104,53 @@ class Guard:
                 keep = end - stretch + 2 * period
                 return Fault("repeats itself, and was cut", keep, period)
         return None
+
+
+def guarded(
+    steps: Iterable[list[int]],
+    guard: Callable[[], Guard],
+    alternatives: Callable[[Fault], Iterable[Iterable[list[int]]]],
+    *,
+    shown: bool,
+) -> Iterator[tuple[list[int], Fault | None]]:
+    """Let the translation of a sentence pass, or the first alternative with which nothing is wrong.
+
+    Args:
+        steps: its tokens so far, after each step.
+        guard: a new guard of the sentence.
+        alternatives: to a translation with a fault: each as `steps`.
+        shown: whether tokens are shown as they pass; nothing of those is taken back.
+
+    Yields:
+        The tokens so far; the last are all. Where nothing is right, they end where the fault is,
+        and it comes with them.
+    """
+    first = guard()
+    before: list[int] = []
+    for tokens in steps:
+        certain = first.see(tokens)
+        if first.loop:
+            break
+        if shown:
+            before = tokens[: max(certain, len(before))]
+            yield before, None
+    fault = first.verdict()
+    if not fault:
+        if not shown or len(before) < len(first.tokens):
+            yield first.tokens, None
+        return
+    for attempt in alternatives(fault):
+        again = guard()
+        for tokens in attempt:
+            again.see(tokens)
+            if again.loop or again.tokens[: len(before)] != before[: len(again.tokens)]:
+                break
+            yield before, None
+        else:
+            if again.tokens[: len(before)] == before and not again.verdict():
+                yield again.tokens, None
+                return
+    yield first.tokens[: fault.keep], fault
 
 
 def longest_translation(length: int) -> int:

@@ -6,13 +6,13 @@ import re
 import time
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
 from ..errors import UnknownLanguageError
 from ..languages import Language, nearest
-from .guards import Fault, Guard, longest_translation
+from .guards import Fault, Guard, guarded, longest_translation
 
 
 @dataclass(frozen=True)
@@ -203,15 +203,11 @@ class Translator(ABC):
             all_tokens: list[int] = []
             warnings: list[str] = []
             for sentence, separator in sentences:
-                guard = self._guard(sentence, source)
-                guard.see(next(translated))
-                tokens = guard.tokens
-                if fault := guard.verdict():
-                    *_, (tokens, warning) = self._retry(sentence, source, target, guard, fault)
-                    warnings += [warning] if warning else []
+                whole = [next(translated)]
+                *_, tokens = self._guarded(whole, sentence, (source, target), warnings, shown=False)
                 joined = _join(joined, separator, self.detokenize(tokens, target))
                 all_tokens += tokens
-            outputs.append((joined, all_tokens, "; ".join(warnings)))
+            outputs.append((joined, all_tokens, _joined(warnings)))
         return outputs
 
     def _stream(
@@ -221,8 +217,7 @@ class Translator(ABC):
 
         def translation(text_so_far: str, tokens: list[int], final: bool) -> Translation:
             seconds = time.perf_counter() - start
-            warning = "; ".join(warnings)
-            return Translation(text_so_far, tokens, seconds, *pair, text, final, warning)
+            return Translation(text_so_far, tokens, seconds, *pair, text, final, _joined(warnings))
 
         if _same(pair):
             yield translation(text, [], True)
@@ -232,8 +227,8 @@ class Translator(ABC):
         for sentence, separator in self._sentences(text, *pair):
             tokens: list[int] = []
             shown = joined
-            for tokens, warning in self._stream_guarded(sentence, *pair, draft):
-                warnings += [warning] if warning else []
+            steps = self.stream_sentence(sentence, *pair, draft)
+            for tokens in self._guarded(steps, sentence, pair, warnings, shown=True):
                 # A token may end within a character, which the decoder then shows as U+FFFD.
                 part = self.detokenize(tokens, pair[1]).rstrip("\ufffd")
                 longer = _join(joined, separator, part)
@@ -245,54 +240,30 @@ class Translator(ABC):
             draft = draft[len(tokens) :] if right else ()
         yield translation(joined, all_tokens, True)
 
-    def _stream_guarded(
-        self, sentence: str, source: Language, target: Language, draft: Sequence[int]
-    ) -> Iterator[tuple[list[int], str]]:
-        """Tokens of a sentence that will stand, after each step; at the end perhaps a warning."""
-        guard = self._guard(sentence, source)
-        shown: list[int] = []
-        for tokens in self.stream_sentence(sentence, source, target, draft):
-            certain = guard.see(tokens)
-            if guard.loop:
-                break
-            shown = list(tokens[: max(certain, len(shown))])
-            yield shown, ""
-        if fault := guard.verdict():
-            yield from self._retry(sentence, source, target, guard, fault, shown)
-        elif len(shown) < len(guard.tokens):
-            yield guard.tokens, ""
-
-    def _retry(
+    def _guarded(
         self,
+        steps: Iterable[list[int]],
         sentence: str,
-        source: Language,
-        target: Language,
-        failed: Guard,
-        fault: Fault,
-        shown: Sequence[int] = (),
-    ) -> Iterator[tuple[list[int], str]]:
-        """Steps to another translation, or to what is good of the `failed` one with a warning.
+        pair: tuple[Language, Language],
+        warnings: list[str],
+        *,
+        shown: bool,
+    ) -> Iterator[list[int]]:
+        """The steps of a sentence as a guard lets them pass; may add one to its text's warnings."""
+        length = self.count_tokens(sentence, pair[0])
 
-        Nothing of what was `shown` is taken back.
-        """
-        before = list(shown)
-        for steps in self.alternatives(sentence, source, target, fault):
-            guard = self._guard(sentence, source)
-            for tokens in steps:
-                guard.see(tokens)
-                if guard.loop or guard.tokens[: len(before)] != before[: len(guard.tokens)]:
-                    break
-                yield before, ""
-            else:
-                if not guard.verdict() and guard.tokens[: len(before)] == before:
-                    yield guard.tokens, ""
-                    return
-        name = sentence if len(sentence) <= 40 else f"{sentence[:40].rstrip()}…"
-        yield failed.tokens[: fault.keep], f"The translation of “{name}” {fault.warning}"
+        def guard() -> Guard:
+            return Guard(sentence, length, self.limit(length))
 
-    def _guard(self, sentence: str, source: Language) -> Guard:
-        length = self.count_tokens(sentence, source)
-        return Guard(sentence, length, self.limit(length))
+        def alternatives(fault: Fault) -> Iterator[Iterator[list[int]]]:
+            hopeless = len(warnings) >= _PATIENCE  # it is the text that is odd
+            return iter(()) if hopeless else self.alternatives(sentence, *pair, fault)
+
+        for tokens, fault in guarded(steps, guard, alternatives, shown=shown):
+            if fault:
+                name = sentence if len(sentence) <= 40 else f"{sentence[:40].rstrip()}…"
+                warnings.append(f"The translation of “{name}” {fault.warning}")
+            yield tokens
 
     def pair(
         self, source: str | Language | None, target: str | Language | None
@@ -357,6 +328,10 @@ class Translator(ABC):
 _WITHOUT_SPACES = ("_Jpan", "_Hans", "_Hant")
 
 
+# Sentences of a text that may go wrong for good before no others are tried again.
+_PATIENCE = 4
+
+
 def clean(text: str) -> str:
     """Text that any tokenizer takes: no lone surrogates, control characters as spaces."""
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -373,6 +348,11 @@ def _instead(role: str, language: Language, known: Sequence[Language]) -> str:
         return f", only {role} {', '.join(x.tag for x in known)}"
     near = ", ".join(x.tag for x in nearest(language, known))
     return f"; the nearest that it knows are {near}" if near else "; see its `languages`"
+
+
+def _joined(warnings: Sequence[str]) -> str:
+    more = [f"and {len(warnings) - _PATIENCE} more"] if len(warnings) > _PATIENCE else []
+    return "; ".join([*warnings[:_PATIENCE], *more])
 
 
 def _join(before: str, separator: str, after: str) -> str:

@@ -277,6 +277,22 @@ def test_what_is_too_short_or_without_end_is_flagged() -> None:
     assert list(translator.stream_translate(sentence))[-1].warning == long.warning
 
 
+def test_a_text_of_which_nothing_comes_right_is_not_tried_forever() -> None:
+    translator = Shouting()
+    translator.faults["Two three."] = LOOP
+    translator.cures["Two three."] = [LOOP]
+    for results in (
+        [translator.translate("Two three. " * 20)],
+        translator.stream_translate("Two three. " * 20),
+    ):
+        *_, last = results
+        assert last.text == " ".join([LOOP_CUT] * 20)
+        assert last.warning.count("repeats itself") == 4
+        assert last.warning.endswith("; and 16 more")
+        assert len(translator.attempts) == 4
+        translator.attempts = []
+
+
 @given(
     st.lists(st.text(alphabet="AB", max_size=40), min_size=2, max_size=2),
     st.lists(st.text(alphabet="AB", max_size=40), max_size=2),
