@@ -54,25 +54,45 @@ class NLLBConfig:
         """Build from a parsed `config.json`, dropping keys that are not fields.
 
         Raises:
-            ModelFormatError: a value is missing or makes no sense.
+            ModelFormatError: a value is missing, makes no sense, or asks for another network.
         """
+        for name, only in _ALWAYS.items():
+            if config.get(name, only) != only:
+                raise ModelFormatError(f"NLLB config: {name} is {config[name]!r}, not {only!r}")
         fields = dataclasses.fields(cls)
         try:
-            known = {f.name: config[f.name] for f in fields if f.name in config}
-            result = cls(**known)
+            result = cls(**{f.name: config[f.name] for f in fields if f.name in config})
         except TypeError as error:
             raise ModelFormatError(f"not an NLLB config: {error}") from None
         for field in fields:
             value = getattr(result, field.name)
-            if not isinstance(value, (int, float)) or not 0 <= value < 2**31:
+            kinds = (int, float) if field.type == "float" else (int,)
+            limit = 1000 if field.name.endswith("layers") else 2**31
+            if (
+                not isinstance(value, kinds)
+                or isinstance(value, bool) != (field.type == "bool")
+                or not 0 <= value < limit
+            ):
                 raise ModelFormatError(f"NLLB config: {field.name} is {value!r}")
-        for heads in (result.encoder_attention_heads, result.decoder_attention_heads):
-            if not heads or result.d_model < 4 or result.d_model % (2 * heads):
-                raise ModelFormatError("NLLB config: the heads do not divide d_model evenly")
-        for token in (result.pad_token_id, result.eos_token_id, result.decoder_start_token_id):
-            if token >= result.vocab_size:
-                raise ModelFormatError(f"NLLB config: token {token} is not in the vocabulary")
+        if result.d_model < 4 or result.d_model % 2:
+            raise ModelFormatError(f"NLLB config: d_model is {result.d_model}, not even, 4 or more")
+        for stack in ("encoder", "decoder"):
+            heads = getattr(result, f"{stack}_attention_heads")
+            if not heads or result.d_model % heads:
+                raise ModelFormatError(
+                    f"NLLB config: {stack}_attention_heads is {heads}, "
+                    f"which does not divide d_model, {result.d_model}"
+                )
+        for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+            if getattr(result, name) >= result.vocab_size:
+                raise ModelFormatError(
+                    f"NLLB config: {name} is {getattr(result, name)}, not in the vocabulary"
+                )
         return result
+
+
+_ALWAYS = {"activation_function": "relu", "tie_word_embeddings": True}
+"""What a hub's config may also say, and then says of every checkpoint of the family."""
 
 
 class EncoderLayer(nn.Module):

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 from support import package
 
 from mlx_speak.translation.nllb_model import NLLB, NLLBConfig
@@ -96,6 +96,26 @@ def reference(model: NLLB) -> Any:
         )
     assert not any(x.is_meta for x in (*theirs.parameters(), *theirs.buffers()))
     return theirs.eval()
+
+
+def torch_ids(ids: mx.array) -> Any:
+    return package("torch").from_numpy(np.array(ids).astype(np.int64))
+
+
+def run_reference(theirs: Any, *inputs: mx.array) -> tuple[np.ndarray, np.ndarray]:
+    """encoder_hidden_states and logits of transformers, in float32."""
+    input_ids, targets, attention_mask = map(torch_ids, inputs)
+    with package("torch").inference_mode():
+        out = theirs(input_ids=input_ids, attention_mask=attention_mask, decoder_input_ids=targets)
+    return out.encoder_last_hidden_state.float().numpy(), out.logits.float().numpy()
+
+
+def as_dtype(model: NLLB, dtype: mx.Dtype) -> NLLB:
+    """The model with its parameters in another dtype."""
+    copy = NLLB(model.config)
+    copy.update(tree_map(lambda parameter: parameter.astype(dtype), model.parameters()))
+    mx.eval(copy.parameters())
+    return copy
 
 
 def random_sources(
