@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol, TypeVar
 
 import mlx.core as mx
@@ -34,6 +35,10 @@ class GenerationOptions:
     num_return_sequences: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("max_length", "num_beams", "no_repeat_ngram_size", "num_return_sequences"):
+            _check_integer(name, getattr(self, name))
+        if self.forced_bos_token_id is not None:
+            _check_integer("forced_bos_token_id", self.forced_bos_token_id)
         if self.num_beams < 1:
             raise ValueError(f"num_beams is {self.num_beams}: 1 is greedy, 4 or 5 are usual")
         if not 1 <= self.num_return_sequences <= self.num_beams:
@@ -51,13 +56,17 @@ class GenerationOptions:
             )
         if self.no_repeat_ngram_size < 0:
             raise ValueError(f"no_repeat_ngram_size is {self.no_repeat_ngram_size}: 0 is off")
-        if not self.repetition_penalty > 0:
+        if not 0 < self.repetition_penalty < float("inf"):
             raise ValueError(f"repetition_penalty is {self.repetition_penalty}: 1.0 is off")
+        if not -50 <= self.length_penalty <= 50:  # beyond, the power of a length overflows
+            raise ValueError(f"length_penalty is {self.length_penalty}: 1.0 is the mean")
 
     def prompt(self, model: NLLB) -> list[int]:
         """What every target begins with."""
         start = [model.config.decoder_start_token_id]
-        return start if self.forced_bos_token_id is None else [*start, self.forced_bos_token_id]
+        return (
+            start if self.forced_bos_token_id is None else [*start, int(self.forced_bos_token_id)]
+        )
 
     def process(self, scores: mx.array, input_ids: mx.array) -> mx.array:
         """Scores (..., vocab_size) of tokens after (..., length), with the penalties asked for."""
@@ -66,6 +75,11 @@ class GenerationOptions:
         if self.no_repeat_ngram_size:
             scores = ban_repeated_ngrams(scores, input_ids, self.no_repeat_ngram_size)
         return scores
+
+
+def _check_integer(name: str, value: object) -> None:
+    if not isinstance(value, Integral):
+        raise ValueError(f"{name} is {value!r}, not an integer")
 
 
 def generate(
@@ -145,7 +159,7 @@ def generate_steps(
     Yields:
         After each step, of each source, the tokens that its best target is certain to begin with,
         without start token, forced token and end; the last is all of it. With beams, those that
-        everything still able to win has in common.
+        everything still able to win has in common. The lists may be the same ones, grown.
     """
     _, steps = _begin(model, input_ids, attention_mask, GenerationOptions(**options))
     return steps

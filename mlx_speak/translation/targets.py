@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import mlx.core as mx
+import numpy as np
 
+from ..nn.cache import KeyValueCache
 from ..nn.sampling import top_k
 from .nllb_model import NLLB, Caches, Memory
 
@@ -43,6 +45,37 @@ class Targets:
             None if self.ancestry is None else self.ancestry[rows],
         )
 
+    def compact(self) -> Targets:
+        """The same targets without the slots of tokens that no beam comes from any more.
+
+        It waits for the device, and copies what stays; so it stays as it is where most is in use.
+        """
+        if self.ancestry is None:
+            return self
+        size = self.ancestry.shape[-1]
+        used = self.ancestry.any(axis=2, keepdims=True)
+        keep = int(np.array(used.sum(axis=-1)).max())
+        if 2 * keep > size:
+            return self
+        places = mx.arange(size)
+        kept = mx.sort(mx.where(used, places, places + size))[..., :keep] % size
+        slots = kept.swapaxes(2, 3)
+        caches = [
+            KeyValueCache(
+                mx.take_along_axis(cache.keys, slots, axis=2),
+                mx.take_along_axis(cache.values, slots, axis=2),
+                keep,
+            )
+            for cache in self.caches
+        ]
+        return replace(
+            self, caches=caches, ancestry=mx.take_along_axis(self.ancestry, kept, axis=3)
+        )
+
+
+# Tokens after which slots out of use are looked for. Beams soon have common ancestors, so that few
+# of the slots are in use after that many; most sentences are shorter.
+_COMPACT_EVERY = 64
 
 Process: TypeAlias = Callable[[mx.array, mx.array], mx.array]
 """Scores (..., vocab_size) of the next token and input_ids (..., length) → other scores."""
@@ -83,6 +116,8 @@ def beam_step(model: NLLB, process: Process, num_beams: int) -> Step:
     def step(targets: Targets) -> tuple[list[mx.array], Targets]:
         ids = targets.input_ids
         batch, beams, length = ids.shape
+        if length % _COMPACT_EVERY == 0:
+            targets = targets.compact()
         if targets.ancestry is None or targets.scores is None:  # the prompt, once for all beams
             hidden, caches = model.decode(ids[:, 0], targets.memory, targets.caches)
             hidden, before = hidden[:, -1:], mx.zeros((batch, 1))
@@ -126,15 +161,15 @@ def _best_continuations(
     """
     best, tokens = top_k(log_probs, min(count, log_probs.shape[-1]))
     # Rounding may lift a log-probability above 0, but a score must not grow.
-    scores = (before[..., None] + mx.minimum(best, 0)).flatten(1)
-    if short := max(0, count - scores.shape[-1]):
-        scores = mx.pad(scores, [(0, 0), (0, short)], constant_values=-mx.inf)
-        tokens = mx.pad(tokens.flatten(1), [(0, 0), (0, short)])
-    order = mx.argsort(-scores, axis=-1)[:, :count]
-    parents = mx.minimum(order // best.shape[-1], log_probs.shape[1] - 1)
-    tokens = mx.take_along_axis(tokens.flatten(1), order, axis=-1)
-    return (
-        mx.take_along_axis(scores, order, axis=-1),
-        parents.astype(mx.int32),
-        tokens.astype(mx.int32),
-    )
+    scores = before[..., None] + mx.minimum(best, 0)
+    parents = mx.broadcast_to(mx.arange(scores.shape[1])[:, None], scores.shape)
+    found = [x.flatten(1) for x in (scores, parents.astype(mx.int32), tokens.astype(mx.int32))]
+    if (short := count - found[0].shape[1]) > 0:
+        fill = (-mx.inf, 0, 0)
+        found = [
+            mx.pad(x, [(0, 0), (0, short)], constant_values=value)
+            for x, value in zip(found, fill, strict=True)
+        ]
+    order = mx.argsort(-found[0], axis=-1)[:, :count]
+    scores, parents, tokens = (mx.take_along_axis(x, order, axis=-1) for x in found)
+    return scores, parents, tokens

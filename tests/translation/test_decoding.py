@@ -7,14 +7,18 @@ import json
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlx.utils import tree_flatten
 from translation.nllb_models import END, PAD, tiny
 
+from mlx_speak.translation import targets as targets_module
 from mlx_speak.translation.decoding import generate, generate_steps, greedy
 from mlx_speak.translation.nllb_model import NLLB
+from mlx_speak.translation.targets import Targets, beam_step
 
 # Sums of two dozen float32 log-probabilities, each from logits with an error of 3e-6.
 SCORE_TOLERANCE = 1e-4
@@ -78,6 +82,24 @@ def test_streamed_tokens_stay_and_become_the_result(options: dict[str, Any]) -> 
     assert before == [trimmed(row) for row in generate(model, SOURCE, MASK, **options).tolist()]
 
 
+@pytest.mark.parametrize("num_beams", [1, 4])
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "8 bits"])
+def test_other_precisions(kind: str, num_beams: int) -> None:
+    """They find nearly what float32 finds: the trained model prefers some tokens clearly."""
+    whole, model = tiny()[0], NLLB(tiny()[0].config)
+    model.load_weights(tree_flatten(whole.parameters()))
+    if kind == "8 bits":
+        nn.quantize(model, group_size=32, bits=8)
+    else:
+        model.set_dtype(getattr(mx, kind))
+    options = {"forced_bos_token_id": LANGUAGE, "max_length": 24, "num_beams": num_beams}
+    *_, streamed = generate_steps(model, SOURCE, MASK, **options)
+    ids = generate(model, SOURCE, MASK, **options)
+    assert streamed == [trimmed(row) for row in ids.tolist()]
+    expected = generate(whole, SOURCE, MASK, **options).tolist()
+    assert sum(a == b for a, b in zip(ids.tolist(), expected, strict=True)) >= 2
+
+
 def test_streaming_is_early(model: NLLB) -> None:
     """Greedy search shows a token a step; beams some as soon as they agree."""
     source = SOURCE[:1]
@@ -116,6 +138,40 @@ def test_a_batch_changes_nothing(model: NLLB, options: dict[str, Any]) -> None:
         np.testing.assert_allclose(scores[i * count : (i + 1) * count], score, atol=1e-5)
 
 
+@pytest.mark.parametrize("every", [4, 16])
+def test_giving_up_slots_changes_nothing(
+    model: NLLB, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {
+        "forced_bos_token_id": LANGUAGE,
+        "max_length": 200,
+        "num_beams": 4,
+        "num_return_sequences": 4,
+        "length_penalty": 6.0,  # so that the targets become long
+        "early_stopping": "never",
+        "return_scores": True,
+    }
+    sizes = []
+    compact = Targets.compact
+
+    def recorded(targets: Targets) -> Targets:
+        after = compact(targets)
+        sizes.append((targets.caches[0].length, after.caches[0].length))
+        return after
+
+    monkeypatch.setattr(Targets, "compact", recorded)
+    monkeypatch.setattr(targets_module, "_COMPACT_EVERY", 10**9)
+    ids, scores = generate(model, SOURCE, MASK, **options)
+    assert ids.shape == (16, 200)
+    assert not sizes
+    monkeypatch.setattr(targets_module, "_COMPACT_EVERY", every)
+    compacted, same_scores = generate(model, SOURCE, MASK, **options)
+    assert any(after <= before / 2 for before, after in sizes)
+    np.testing.assert_array_equal(compacted, ids)
+    # The same terms, summed in another order.
+    np.testing.assert_allclose(same_scores, scores, rtol=1e-5)
+
+
 def test_scores_of_greedy_search(model: NLLB) -> None:
     """The mean log-probability that the model, asked for the whole target, gives its tokens."""
     ids, scores = generate(
@@ -127,6 +183,15 @@ def test_scores_of_greedy_search(model: NLLB) -> None:
         length = 2 + len(trimmed(target.tolist()))
         chosen = row[np.arange(1, length), target[2 : length + 1]]
         np.testing.assert_allclose(chosen.sum() / length, score, atol=SCORE_TOLERANCE)
+
+
+def test_no_score_grows_by_rounding(model: NLLB) -> None:
+    """What is certain rests on it."""
+    memory = model.remember(model.encode(SOURCE))
+    start = mx.full((len(SOURCE), 1, 1), END, mx.int32)
+    step = beam_step(model, lambda scores, input_ids: mx.full(scores.shape, 1e-6), 3)
+    (scores, _, _), _ = step(Targets(memory, model.initial_caches(len(SOURCE)), start))
+    assert scores.max().item() == 0
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
@@ -169,7 +234,13 @@ BAD = {
     "max_length": {"max_length": 1},
     "no_repeat_ngram_size": {"no_repeat_ngram_size": -1},
     "repetition_penalty": {"repetition_penalty": 0.0},
+    "repetition_penalty is nan": {"repetition_penalty": float("nan")},
+    "length_penalty is nan": {"length_penalty": float("nan")},
+    "length_penalty is 1000": {"length_penalty": 1000},
+    "max_length is None, not an integer": {"max_length": None},
+    "num_beams is 2.5, not an integer": {"num_beams": 2.5},
     "forced_bos_token_id": {"forced_bos_token_id": 259},
+    "forced_bos_token_id is 'jpn_Jpan', not an integer": {"forced_bos_token_id": "jpn_Jpan"},
     "forced_bos_token_id is -1": {"forced_bos_token_id": -1},
     "tokens from 4 to 259": {"input_ids": mx.array([[4, 259]])},
     "tokens from -1": {"input_ids": mx.array([[-1, 4]])},
@@ -190,6 +261,16 @@ def test_bad_arguments(model: NLLB, message: str) -> None:
         generate(model, **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message):
         generate_steps(model, **options)  # type: ignore[arg-type]
+
+
+def test_numpy_numbers_are_numbers(model: NLLB) -> None:
+    ids = generate(
+        model,
+        SOURCE,
+        forced_bos_token_id=np.int64(LANGUAGE),
+        max_length=np.int32(5),  # type: ignore[arg-type]
+    )
+    assert ids.shape == (4, 5)
 
 
 def test_the_options_are_those_of_transformers() -> None:

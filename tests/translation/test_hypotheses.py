@@ -12,7 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlx_speak.translation.hypotheses import BeamHypotheses, GreedyHypothesis, Hypothesis
+from mlx_speak.translation.hypotheses import (
+    BeamHypotheses,
+    EarlyStopping,
+    GreedyHypothesis,
+    Hypothesis,
+)
 
 END = 2
 Model = Callable[[Sequence[int]], np.ndarray]
@@ -34,7 +39,7 @@ class Rules:
     limit: int
     prompt_length: int
     length_penalty: float
-    early_stopping: bool | str
+    early_stopping: EarlyStopping
 
 
 def plain_beam_search(model: Model, rules: Rules) -> list[tuple[float, list[int]]]:
@@ -76,7 +81,7 @@ def run(model: Model, rules: Rules, wanted: int = 1) -> Iterator[BeamHypotheses]
         END,
         rules.prompt_length,
         rules.length_penalty,
-        rules.early_stopping,  # type: ignore[arg-type]
+        rules.early_stopping,
         wanted,
     )
     while not sentence.done:
@@ -155,6 +160,18 @@ def test_stops_as_soon_as_nothing_can_win() -> None:
     assert best.certain == []
     assert best.best == [Hypothesis([END], -0.1)]
     assert not other.done
+
+
+@pytest.mark.parametrize("early_stopping", [False, "never"])
+def test_a_penalty_on_length_judges_by_the_present_length(early_stopping: EarlyStopping) -> None:
+    """At 20 tokens [5, 6] would come to -3, below what is finished; but it may end before."""
+    sentence = BeamHypotheses(
+        2, 20, END, length_penalty=-1.0, early_stopping=early_stopping, wanted=1
+    )
+    sentence.absorb([-0.1, -0.6, -4, -5], [0, 0, 0, 0], [5, END, 6, 7])
+    sentence.absorb([-0.15, -0.9, -5, -6], [0, 0, 0, 0], [6, END, 7, 8])
+    assert sentence.finished == [Hypothesis([END], -0.6), Hypothesis([5, END], -1.8)]
+    assert not sentence.done
 
 
 def test_streams_what_the_possible_winners_share() -> None:
