@@ -8,8 +8,8 @@ knows the parameter names of other frameworks: one file an architecture.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import json
 import shutil
 import sys
 import types
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+from mlx_speak.model_folder import read_config
 
 from .folder import atomic_folder
+from .report import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ ARCHITECTURES = {
     architecture.name: architecture
     for architecture in (
         Architecture("kokoro", "Kokoro-82M (.pth, .safetensors, .onnx, or a folder with one)"),
+        Architecture("nllb", "NLLB-200 and M2M100 (a folder in the hub's layout, or its id there)"),
         Architecture("bergamot", "Bergamot (a folder with model*.bin, vocab*.spm and lex*.bin)"),
     )
 }
@@ -52,6 +55,7 @@ def convert(
     dtype: str | None = None,
     bits: int | None = None,
     group_size: int = 64,
+    reporter: Reporter = SILENT,
 ) -> Path:
     """Convert a checkpoint, or give a converted folder another precision.
 
@@ -60,6 +64,7 @@ def convert(
         destination: the folder to write; it appears whole or not at all.
         dtype: "float32", "float16" or "bfloat16"; None keeps the source's.
         bits: quantise linear and embedding layers to 8 or 4 bits in groups of `group_size`.
+        reporter: is told what goes on, the licence included.
 
     Returns:
         The destination.
@@ -78,9 +83,9 @@ def convert(
         if hub.is_converted(source):
             shutil.copytree(source, folder, dirs_exist_ok=True)
         else:
-            ARCHITECTURES[detect(source)].convert(source, folder)
+            ARCHITECTURES[detect(source)].convert(source, folder, reporter=reporter)
         if dtype or bits:
-            set_precision(folder, dtype=dtype, bits=bits, group_size=group_size)
+            set_precision(folder, dtype=dtype, bits=bits, group_size=group_size, reporter=reporter)
     return destination
 
 
@@ -95,14 +100,16 @@ def detect(source: Path) -> str:
         if source.suffix in (".pth", ".onnx", ".safetensors"):
             return "kokoro"  # the only one that comes in one file; its converter checks the names
     elif source.is_dir():
-        try:
-            config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            config = None
-        config = config if isinstance(config, dict) else {}
-        if (model_type := config.get("model_type")) in list(ARCHITECTURES):
-            return model_type
-        if {"istftnet", "plbert"} <= config.keys() or any(source.glob("kokoro*.onnx")):
+        with contextlib.suppress(ModelFormatError):
+            config = read_config(source)
+        config = config or {}
+        if config.get("model_type") == "m2m_100":
+            return "nllb"
+        if (
+            config.get("model_type") == "kokoro"
+            or {"istftnet", "plbert"} <= config.keys()
+            or any(source.glob("kokoro*.onnx"))
+        ):
             return "kokoro"
         if any(source.glob("model*.bin")) and any(source.glob("*vocab*.spm")):
             return "bergamot"

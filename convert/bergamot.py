@@ -21,6 +21,7 @@ from mlx_speak.languages import Language
 
 from .folder import atomic_folder, save_model, save_tensors
 from .marian import MarianModel, MarianTensor, read_model, read_shortlist
+from .report import SILENT, Reporter
 
 if TYPE_CHECKING:
     from mlx_speak.translation.bergamot_model import BergamotConfig
@@ -58,6 +59,7 @@ def convert_bergamot(
     destination: str | Path,
     *,
     languages: tuple[str, str] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Path:
     """Convert one language pair.
 
@@ -67,6 +69,7 @@ def convert_bergamot(
         destination: the folder to write; it appears whole or not at all.
         languages: source and target; by default read from the model's file name, such as
             `model.enpt.intgemm.alphas.bin`.
+        reporter: is told the licence.
 
     Returns:
         The destination.
@@ -86,6 +89,7 @@ def convert_bergamot(
     shortlist = read_shortlist(_only(source, "lex*.bin"))
     if len(shortlist.offsets) <= config.source_vocab_size:
         raise ModelFormatError(f"the shortlist in {source} is for a smaller vocabulary")
+    reporter.say("bergamot", f"licence: {LICENCE}")
     with atomic_folder(destination) as folder:
         save_model(
             folder, {"model_type": "bergamot", **asdict(config), "license": LICENCE}, weights

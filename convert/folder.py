@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mlx_speak.errors import ModelFormatError, SpeakError
 from mlx_speak.model_folder import read_config
 
+from .safetensors_file import write_safetensors
+
 if TYPE_CHECKING:
     import mlx.core as mx
     import numpy as np
@@ -60,23 +62,22 @@ def save_model(
         config: must name its `model_type`.
         weights: arrays by parameter name.
     """
+    save_config(folder, config)
+    save_tensors(folder / "model.safetensors", weights)
+
+
+def save_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write `config.json`, which must name its `model_type`."""
     if not isinstance(config.get("model_type"), str):
         raise ModelFormatError("a model's config needs a 'model_type'")
     text = json.dumps(config, indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-    save_tensors(folder / "model.safetensors", weights)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, mx.array | np.ndarray]) -> None:
     """Write arrays to a safetensors file, creating its folder."""
-    import mlx.core as mx
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        name: tensor if isinstance(tensor, mx.array) else mx.array(tensor)
-        for name, tensor in sorted(tensors.items())
-    }
-    mx.save_safetensors(str(path), arrays, metadata={"format": "mlx"})
+    write_safetensors(path, dict(tensors))
 
 
 def is_model_folder(folder: Path) -> bool:

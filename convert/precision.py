@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
 
 from mlx_speak.errors import ModelFormatError
 from mlx_speak.model_folder import read_config
 
-from .folder import save_model
+from .folder import save_config
+from .report import SILENT, Reporter
+from .safetensors_file import write_safetensors
 
 DTYPES = ("float32", "float16", "bfloat16")
 BITS = (8, 4)
@@ -27,14 +29,20 @@ def check_precision(dtype: str | None, bits: int | None, group_size: int) -> Non
 
 
 def set_precision(
-    folder: Path, *, dtype: str | None = None, bits: int | None = None, group_size: int = 64
+    folder: Path,
+    *,
+    dtype: str | None = None,
+    bits: int | None = None,
+    group_size: int = 64,
+    reporter: Reporter = SILENT,
 ) -> None:
-    """Rewrite the weights of a converted folder in another precision, in place.
+    """Rewrite the weights of a converted folder in another precision, one tensor at a time.
 
     Args:
         dtype: for every floating-point parameter.
         bits: quantise those linear and embedding layers whose rows divide into groups.
         group_size: weights that share a scale and a bias.
+        reporter: is told how far it is.
 
     Raises:
         ModelFormatError: the weights are quantised already and would be quantised again.
@@ -48,7 +56,7 @@ def set_precision(
     config = read_config(folder)
     if bits and "quantization" in config:
         raise ModelFormatError(f"{folder} is quantised already; convert the original instead")
-    model = hub.load_model(folder)
+    model = hub.load_model(folder, lazy=True)
     if dtype:
         model.set_dtype(getattr(mx, dtype))
         config["dtype"] = dtype
@@ -59,5 +67,13 @@ def set_precision(
 
         nn.quantize(model, group_size, bits, class_predicate=divides)
         config["quantization"] = {"group_size": group_size, "bits": bits}
-    weights: dict[str, Any] = dict(tree_flatten(model.parameters()))
-    save_model(folder, config, weights)
+    weights: dict[str, mx.array] = dict(tree_flatten(model.parameters()))
+    del model  # so that each tensor goes once it is written
+    name = config["model_type"]
+    reporter.start(name, sum(array.nbytes for array in weights.values()))
+    reporter.step(name, f"quantising to {bits} bits" if bits else f"turning into {dtype}")
+    path = folder / "model.safetensors"
+    written = folder / "model.safetensors.new"
+    write_safetensors(written, weights, progress=reporter.part(name))
+    os.replace(written, path)
+    save_config(folder, config)

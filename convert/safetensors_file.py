@@ -12,7 +12,7 @@ import mmap
 import struct
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
     Array = np.ndarray | mx.array
+
+Tensor = TypeVar("Tensor", bound="Array | Sequence[np.ndarray]")
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
 """NumPy has no bfloat16: such arrays are named bits, so that nobody takes them for integers."""
@@ -122,7 +124,7 @@ def _geometry(entry: Mapping[str, Any]) -> tuple[tuple[int, ...], int, int]:
 
 def write_safetensors(
     path: Path,
-    tensors: MutableMapping[str, Array | Sequence[np.ndarray]],
+    tensors: MutableMapping[str, Tensor],
     *,
     metadata: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -143,7 +145,6 @@ def write_safetensors(
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
@@ -179,7 +180,7 @@ def _blocks(array: Array) -> Iterator[memoryview]:
     if not isinstance(array, np.ndarray):
         import mlx.core as mx
 
-        array = np.array(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array, copy=False)
+        array = np.asarray(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array)
     array = np.atleast_1d(array)
     rows = max(1, _BLOCK * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):

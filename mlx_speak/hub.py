@@ -1,15 +1,18 @@
 """A name becomes a folder, a folder a model. The only room that uses the network.
 
-A name is an alias ("kokoro"), a folder, or an id on the Hugging Face hub ("hexgrad/Kokoro-82M").
-What is not in our layout yet is converted on first use, into `home("models")`.
+A name is an alias ("nllb", "kokoro"), a folder, or an id on the Hugging Face hub
+("facebook/nllb-200-distilled-600M"). What is not in our layout yet is converted on first use, into
+`home("models")`; from then on the hub is not asked again. Delete the folder there to begin anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 MODULES = {
     "bergamot": "translation.bergamot",
     "kokoro": "speech.kokoro",
+    "nllb": "translation.nllb",
 }
 """Where each `model_type` lives; every module offers `load(folder)` and `load_model(folder)`."""
 
@@ -38,27 +42,34 @@ class Repository:
 
     id: str
     revision: str | None = None
-    files: tuple[str, ...] = ("*.json", "*.safetensors", "*.pth", "*.spm", "*.model", "voices/*")
+    files: tuple[str, ...] = ("*.json", "*.spm", "*.model", "README.md", "voices/*")
+    weights: tuple[str, ...] = ("*.safetensors", "*.pth", "pytorch_model*.bin")
+    """The first of these patterns that the repository has files for is enough."""
 
 
 KOKORO = Repository(
     "hexgrad/Kokoro-82M",
     revision="f3ff3571791e39611d31c381e3a41a3af07b4987",
-    files=("config.json", "kokoro-v1_0.pth", "voices/*.pt"),
+    files=("config.json", "voices/*.pt"),
+    weights=("kokoro-v1_0.pth",),
 )
 
 ALIASES: dict[str, Repository | None] = {
     "kokoro": KOKORO,
     "bergamot-en-pt": None,
     "bergamot-pt-en": None,
+    "nllb": Repository("facebook/nllb-200-distilled-600M"),
+    "nllb-600m": Repository("facebook/nllb-200-distilled-600M"),
+    "nllb-1.3b": Repository("facebook/nllb-200-distilled-1.3B"),
+    "nllb-3.3b": Repository("facebook/nllb-200-3.3B"),
+    "m2m100": Repository("facebook/m2m100_418M"),
 }
-"""Models that packages ship (see `mlx_speak.convert.packages`), and where else they are."""
+"""Short names, and where on the hub the models are; None for what only packages ship."""
 
-_LATER = {
-    r"say": "the system voice",
-    r"xtts|coqui/.*": "XTTS v2",
-    r"(facebook/)?nllb.*": "NLLB-200",
-}
+_PACKAGED = ("kokoro", "bergamot-en-pt", "bergamot-pt-en")
+"""What `python -m mlx_speak.convert packages` builds."""
+
+_LATER = {r"xtts|coqui/.*": "XTTS v2"}
 
 _PACKAGES_COMMAND = "python -m mlx_speak.convert packages"
 
@@ -67,7 +78,8 @@ def load_translator(name: str | Path, bits: int | None = None) -> Translator:
     """Load a translator that is ready to use.
 
     Args:
-        name: alias ("bergamot-en-pt"), folder, or hub id.
+        name: alias ("nllb", "bergamot-en-pt"), folder, or hub id. An original checkpoint, on the
+            hub or in a folder, is converted on first use; lines on stderr say so.
         bits: quantise the weights to 8 or 4 bits; the result is kept for the next time.
 
     Raises:
@@ -78,12 +90,18 @@ def load_translator(name: str | Path, bits: int | None = None) -> Translator:
 
 
 def load_voice(name: str | Path) -> Voice:
-    """Load a voice that is ready to use: alias ("kokoro"), folder, or hub id.
+    """Load a voice that is ready to use: alias ("kokoro"), "say", folder, or hub id.
+
+    "say" is the voice of the system: `say` on macOS, espeak-ng elsewhere.
 
     Raises:
         ModelNotFoundError: nothing of that name, here or on the hub; says what to do.
         ModelFormatError: the folder is damaged, of an unknown type, or holds a translator.
     """
+    if name == "say":
+        from .speech import system
+
+        return system.load()
     return _load(name, "speech", None)
 
 
@@ -104,20 +122,15 @@ def load_model(folder: str | Path, *, lazy: bool = False) -> nn.Module:
 def default_translator(source: str | Language, target: str | Language) -> str:
     """The name of a translator from one language to another.
 
+    It is Bergamot's tiny model where packages ship one for the pair, and else NLLB-200, which has
+    both of any two.
+
     Raises:
         UnknownLanguageError: a language that is not known.
-        ModelNotFoundError: no translator is known for the two.
     """
     source, target = Language.parse(source), Language.parse(target)
     name = f"bergamot-{source.code}-{target.code}"
-    if name in ALIASES:
-        return name
-    pairs = ", ".join(alias[9:] for alias in ALIASES if alias.startswith("bergamot-"))
-    raise ModelNotFoundError(
-        f"no translator from {source.name} to {target.name} comes with this version (only "
-        f"{pairs}). Give one: a Firefox Translations model of that pair, unpacked and brought in "
-        "by 'python -m mlx_speak.convert FOLDER DESTINATION'"
-    )
+    return name if name in ALIASES else "nllb"
 
 
 def resolve(name: str | Path, bits: int | None = None) -> Path:
@@ -129,27 +142,20 @@ def resolve(name: str | Path, bits: int | None = None) -> Path:
         raise ModelFormatError(f"bits must be None, 8 or 4, not {bits!r}")
     text = str(name)
     if isinstance(name, str) and name in ALIASES:
-        label, folder = name, _alias(name)
-    elif text and Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser().absolute()
-        label = folder.name
-        try:
-            check_converted(folder)
-        except ModelFormatError as error:
-            raise ModelFormatError(
-                f"{error}. If it is an original checkpoint, convert it: "
-                f"'python -m mlx_speak.convert {text} DESTINATION'"
-            ) from error
-    elif kind := next((what for names, what in _LATER.items() if _matches(names, text)), None):
+        return _alias(name, bits)
+    if text and Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser().resolve()
+        # Folders of one name are told apart by their paths.
+        mark = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+        return _in_our_layout(folder, f"{folder.name}-{mark}", bits)
+    if kind := next((what for names, what in _LATER.items() if _matches(names, text)), None):
         raise ModelNotFoundError(f"{text!r}: {kind} is not part of this version of mlx_speak")
-    elif is_id(name):
-        label, folder = text.replace("/", "--"), _converted(Repository(text))
-    else:
-        raise ModelNotFoundError(
-            f"no model {text!r}: give one of {', '.join(ALIASES)}, an existing folder, "
-            "or an id on the hub such as 'hexgrad/Kokoro-82M'"
-        )
-    return folder if bits is None else _quantized(folder, label, bits)
+    if is_id(name):
+        return _from_hub(Repository(text), bits)
+    raise ModelNotFoundError(
+        f"no model {text!r}: give one of {', '.join(ALIASES)}, an existing folder, "
+        "or an id on the hub such as 'facebook/nllb-200-distilled-600M'"
+    )
 
 
 def download(repository: Repository, files: Sequence[str] | None = None) -> Path:
@@ -160,20 +166,28 @@ def download(repository: Repository, files: Sequence[str] | None = None) -> Path
     Raises:
         ModelNotFoundError: no such repository, or no network and not in the cache.
     """
+    folder = _snapshot(repository, files or repository.files)
+    if files is None:
+        repository = replace(repository, revision=folder.name)
+        for pattern in repository.weights:
+            if any(_snapshot(repository, (pattern,)).glob(pattern)):
+                break
+    return folder
+
+
+def _snapshot(repository: Repository, files: Sequence[str]) -> Path:
     import huggingface_hub
 
     try:
         folder = huggingface_hub.snapshot_download(
-            repository.id,
-            revision=repository.revision,
-            allow_patterns=list(files or repository.files),
+            repository.id, revision=repository.revision, allow_patterns=list(files)
         )
     # The hub's client lets errors of the HTTP library of the day through, which we cannot name.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelNotFoundError(
             f"could not get {repository.id!r} from the hub ({type(error).__name__}: {reason}). "
-            "Check the name and the network, or give a folder."
+            "Check the name and the network, or give a folder that holds its files."
         ) from error
     return Path(folder)
 
@@ -222,50 +236,88 @@ def _module(config: dict[str, Any]) -> ModuleType:
     return importlib.import_module(f"mlx_speak.{MODULES[config['model_type']]}")
 
 
-def _alias(name: str) -> Path:
+def _alias(name: str, bits: int | None) -> Path:
     folder = home("models") / name
     if is_converted(folder):
-        return folder
-    way_out = f"Run '{_PACKAGES_COMMAND} --only {name}' to build it from PyPI and npm packages"
+        return _in_our_layout(folder, name, bits)
     repository = ALIASES[name]
+    packages = f"Run '{_PACKAGES_COMMAND} --only {name}' to build it from PyPI and npm packages"
     if repository is None:
-        raise ModelNotFoundError(f"{name!r} is not here yet. {way_out}, or give a folder.")
+        raise ModelNotFoundError(f"{name!r} is not here yet. {packages}, or give a folder.")
     try:
-        return _converted(repository)
+        return _from_hub(repository, bits)
     except ModelNotFoundError as error:
-        raise ModelNotFoundError(f"{name!r} is not here yet, and {error} {way_out}.") from error
+        way_out = f" {packages}." if name in _PACKAGED else ""
+        raise ModelNotFoundError(f"{name!r} is not here yet, and {error}{way_out}") from error
 
 
-def _converted(repository: Repository) -> Path:
-    """A repository in our layout: as it is on the hub, or converted on first use."""
-    from mlx_speak.convert import convert, detect
+def _from_hub(repository: Repository, bits: int | None) -> Path:
+    """A repository in our layout: converted before, as it is on the hub, or converted now."""
+    from mlx_speak.convert import detect
 
+    label = repository.id.replace("/", "--")
+    if is_converted(ready := _cached(label, bits)):
+        return ready
+    if is_converted(whole := _cached(label, None)):
+        return _in_our_layout(whole, label, bits)
     if repository.revision is None:  # look before fetching gigabytes that nothing here can read
         config = download(repository, files=["config.json"])
-        detect(config)
-        repository = Repository(repository.id, revision=config.name)
-    source = download(repository)
-    if is_converted(source):
+        if read_config(config).get("model_type") not in MODULES:
+            detect(config)
+        repository = replace(repository, revision=config.name)
+    return _in_our_layout(download(repository), label, bits)
+
+
+def _in_our_layout(source: Path, label: str, bits: int | None) -> Path:
+    """A folder itself, or what it has been or now is converted to in the cache.
+
+    Args:
+        source: a converted folder or an original checkpoint.
+        label: under which the cache keeps what is made of it.
+    """
+    if is_converted(source) and bits in (None, _bits(source)):
         return source
-    folder = home("models") / f"{repository.id.replace('/', '--')}-{source.name[:8]}"
-    with lock(f"convert-{folder.name}"):
-        return folder if is_converted(folder) else convert(source, folder)
+    from mlx_speak.convert import convert, detect
+    from mlx_speak.convert.folder import atomic_folder
+    from mlx_speak.convert.report import Display
 
-
-def _quantized(folder: Path, label: str, bits: int) -> Path:
-    from mlx_speak.convert import convert
-
-    if read_config(folder).get("quantization", {}).get("bits") == bits:
-        return folder
-    destination = home("models") / f"{label}-{bits}bit"
+    try:
+        check_converted(source)
+    except ModelFormatError as error:
+        try:
+            detect(source)
+        except ModelFormatError as unknown:
+            raise ModelFormatError(f"{error}. As an original checkpoint, {unknown}") from None
+    destination = _cached(label, bits)
     with lock(f"convert-{destination.name}"):
-        if is_converted(destination) and _built(destination) >= _built(folder):
+        stamp = _stamp(source)
+        kept = destination / _STAMP
+        if is_converted(destination) and kept.is_file() and kept.read_text() == stamp:
             return destination
-        return convert(folder, destination, bits=bits)
+        with Display() as display, atomic_folder(destination) as folder:
+            display.say(label, f"converting {source} for the first use; kept in {destination}")
+            convert(source, folder, bits=bits, reporter=display)
+            (folder / _STAMP).write_text(stamp)
+    return destination
 
 
-def _built(folder: Path) -> float:
-    return (folder / "model.safetensors").stat().st_mtime
+def _cached(label: str, bits: int | None) -> Path:
+    return home("models") / (label if bits is None else f"{label}-{bits}bit")
+
+
+def _bits(folder: Path) -> int | None:
+    return read_config(folder).get("quantization", {}).get("bits")
+
+
+_STAMP = "converted_from.json"
+"""The file in a folder of the cache that says what it was converted from."""
+
+
+def _stamp(source: Path) -> str:
+    """Where a folder is, and something that changes when its files do."""
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    state = {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+    return json.dumps({"source": str(source), "files": state}, indent=2) + "\n"
 
 
 def _matches(pattern: str, name: str) -> bool:

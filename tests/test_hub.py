@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,13 +13,17 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from convert.nllb_checkpoint import LAYOUTS, write_checkpoint
 from mlx_speak.convert.folder import save_model
+from translation.nllb_folder import write_folder
 
 from mlx_speak import convert as convert_module
 from mlx_speak import hub
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError, UnknownLanguageError
 from mlx_speak.languages import Language
+from mlx_speak.model_folder import read_config
 from mlx_speak.nn.weights import load_weights
+from mlx_speak.translation.nllb import load
 
 SNAPSHOT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -118,12 +123,13 @@ def test_a_damaged_folder(tmp_path: Path, config: str | None, message: str) -> N
         hub.load_model(tmp_path)
     with pytest.raises(ModelFormatError, match=message) as caught:
         hub.load_voice(tmp_path)
-    assert f"'python -m mlx_speak.convert {tmp_path} DESTINATION'" in str(caught.value)
+    assert "As an original checkpoint, " in str(caught.value)
+    assert "Supported: Kokoro" in str(caught.value)
 
 
 def test_a_folder_without_weights_is_not_loaded(tmp_path: Path) -> None:
     (write_model(tmp_path / "model") / "model.safetensors").unlink()
-    with pytest.raises(ModelFormatError, match=r"has no model\.safetensors\. If"):
+    with pytest.raises(ModelFormatError, match=r"has no model\.safetensors\. As an"):
         hub.load_translator(tmp_path / "model")
 
 
@@ -144,18 +150,9 @@ def test_a_name_that_is_nothing(home: Path, name: str) -> None:
         hub.load_model(name or "nothing")
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("say", "system voice"),
-        ("xtts", "XTTS v2"),
-        ("coqui/XTTS-v2", "XTTS v2"),
-        ("facebook/nllb-200-distilled-600M", "NLLB-200"),
-        ("nllb", "NLLB-200"),
-    ],
-)
-def test_what_is_not_there_yet(remote: Hub, name: str, kind: str) -> None:
-    with pytest.raises(ModelNotFoundError, match=f"{kind} is not part of this version"):
+@pytest.mark.parametrize("name", ["xtts", "coqui/XTTS-v2"])
+def test_what_is_not_there_yet(remote: Hub, name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"XTTS v2 is not part of this version"):
         hub.resolve(name)
     assert remote.asked == []
 
@@ -163,12 +160,16 @@ def test_what_is_not_there_yet(remote: Hub, name: str, kind: str) -> None:
 def test_kokoro_comes_from_the_hub_where_packages_were_not_built(
     remote: Hub, home: Path, modules: None
 ) -> None:
-    remote.add("hexgrad/Kokoro-82M")
-    folder = home / "models" / f"hexgrad--Kokoro-82M-{SNAPSHOT[:8]}"
-    assert hub.load_voice("kokoro") == f"kokoro from {folder}"
-    assert hub.load_voice("kokoro") == f"kokoro from {folder}"
-    assert remote.asked[0] == ("hexgrad/Kokoro-82M", hub.KOKORO.revision, hub.KOKORO.files)
-    assert len(remote.converted) == 1
+    source = remote.add("hexgrad/Kokoro-82M")
+    (source / "config.json").write_text('{"istftnet": {}, "plbert": {}}')
+    folder = home / "models" / "hexgrad--Kokoro-82M"
+    for _ in range(2):
+        assert hub.load_voice("kokoro") == f"kokoro from {folder}"
+    assert remote.asked == [
+        ("hexgrad/Kokoro-82M", hub.KOKORO.revision, hub.KOKORO.files),
+        ("hexgrad/Kokoro-82M", SNAPSHOT, ("kokoro-v1_0.pth",)),
+    ]
+    assert remote.converted == [source]
 
 
 def test_a_converted_repository_is_used_where_it_lies(remote: Hub, modules: None) -> None:
@@ -213,34 +214,145 @@ def test_bits_that_do_not_exist(home: Path, bits: int) -> None:
         hub.load_translator("bergamot-en-pt", bits=bits)
 
 
-def test_bits_are_quantised_once_and_again_when_the_model_is_newer(
-    home: Path, modules: None, monkeypatch: pytest.MonkeyPatch
+def test_bits_are_quantised_once_and_again_when_the_model_has_changed(
+    remote: Hub, home: Path, modules: None
 ) -> None:
-    converted = []
-
-    def convert(source: Path, destination: Path, *, bits: int) -> Path:
-        converted.append((source, bits))
-        return write_model(destination)
-
-    monkeypatch.setattr(convert_module, "convert", convert)
     base = write_model(home / "models" / "bergamot-en-pt")
     for _ in range(2):
         folder = hub.resolve("bergamot-en-pt", bits=8)
         assert folder == home / "models" / "bergamot-en-pt-8bit"
-    assert converted == [(base, 8)]
-    future = (folder / "model.safetensors").stat().st_mtime + 10
-    os.utime(base / "model.safetensors", (future, future))
-    hub.resolve("bergamot-en-pt", bits=8)
-    assert len(converted) == 2
+    assert remote.converted == [base]
+    os.utime(base / "model.safetensors", (0, 0))
+    assert hub.resolve("bergamot-en-pt", bits=8) == folder
+    assert remote.converted == [base, base]
+
+
+def test_folders_of_one_name_are_told_apart(remote: Hub, home: Path, tmp_path: Path) -> None:
+    sources = [write_model(tmp_path / x / "model") for x in "ab"]
+    folders = [hub.resolve(source, bits=8) for source in sources]
+    assert remote.converted == sources
+    assert len(set(folders)) == 2
+    assert [hub.resolve(str(source), bits=8) for source in sources] == folders
+    assert remote.converted == sources
+
+
+def test_what_has_these_bits_already_is_left_alone(remote: Hub, tmp_path: Path) -> None:
+    config = {"model_type": "bergamot", "quantization": {"bits": 8, "group_size": 64}}
+    (write_model(tmp_path / "model") / "config.json").write_text(json.dumps(config))
+    assert hub.resolve(tmp_path / "model", bits=8) == tmp_path / "model"
+    assert remote.converted == []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_original_checkpoint_is_converted_on_first_use(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture, layout: str
+) -> None:
+    source = write_checkpoint(tmp_path / "mine", layout)
+    translator = hub.load_translator(source)
+    said = capsys.readouterr().err
+    assert f"converting {source} for the first use; kept in {home / 'models'}" in said
+    assert "nllb: licence: " in said
+    expected = load(write_folder(tmp_path / "expected"))
+    words = ("The quick brown fox jumps.", "en", "pt")
+    assert translator.translate(*words).tokens == expected.translate(*words).tokens != []
+    built = hub.resolve(source)
+    before = built.stat().st_ino
+    hub.load_translator(str(source))
+    assert capsys.readouterr().err == ""
+    assert hub.resolve(source).stat().st_ino == before
+
+    write_checkpoint(source, layout, shards=2)
+    (source / layout).unlink()
+    assert hub.resolve(source) == built
+    assert built.stat().st_ino != before
+    assert "converting" in capsys.readouterr().err
+
+
+def test_bits_of_an_original_checkpoint(home: Path, tmp_path: Path) -> None:
+    """32 numbers to a row of the fixture are fewer than a group, so its config alone shows it."""
+    source = write_checkpoint(tmp_path / "mine")
+    folder = hub.resolve(source, bits=8)
+    assert read_config(folder)["quantization"]["bits"] == 8
+    assert [path.name for path in (home / "models").iterdir()] == [folder.name]
+
+
+def test_a_damaged_checkpoint_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "mine", weights={"model.shared.weight": mx.zeros(3)})
+    with pytest.raises(ModelFormatError, match="has the shape"):
+        hub.load_translator(source)
+    assert list((home / "models").iterdir()) == []
+
+
+def hub_cache(folder: Path, repository: str) -> Path:
+    """An empty snapshot of a repository in the layout of the hub's own cache."""
+    root = folder / f"models--{repository.replace('/', '--')}"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text(SNAPSHOT)
+    return root / "snapshots" / SNAPSHOT
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_notebook_translates_from_a_name_on_the_hub(
+    home: Path, tmp_path: Path, layout: str
+) -> None:
+    """Offline, out of the hub's cache, by the real client; and then without that cache."""
+    write_checkpoint(hub_cache(tmp_path / "hub", "facebook/nllb-200-distilled-600M"), layout)
+    script = (
+        "import mlx_speak as ms; "
+        "t = ms.load_translator({name!r}, bits={bits}); "
+        "print(t.translate('The quick brown fox.', source='en', target='pt').tokens)"
+    )
+
+    def run(name: str, bits: int | None, cache: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", script.format(name=name, bits=bits)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)},
+            timeout=60,
+        )
+
+    first = run("facebook/nllb-200-distilled-600M", None, tmp_path / "hub")
+    assert first.stdout.startswith("["), first.stderr
+    assert "licence: CC-BY-NC-4.0 (non-commercial use only)" in first.stderr
+    again = run("nllb", None, tmp_path / "empty")
+    assert (again.stdout, again.stderr) == (first.stdout, "")
+    config = read_config(home / "models" / "facebook--nllb-200-distilled-600M")
+    assert config["source"].endswith(f"facebook/nllb-200-distilled-600M/tree/{SNAPSHOT}")
+    eight = run("nllb-600m", 8, tmp_path / "empty")
+    assert eight.stdout.startswith("["), eight.stderr
+    missing = run("nllb-1.3b", None, tmp_path / "empty")
+    last = missing.stderr.strip().splitlines()[-1]
+    assert "'nllb-1.3b' is not here yet, and could not get" in last
+    assert "or give a folder that holds its files" in last
+
+
+def test_weights_are_not_downloaded_in_two_formats(remote: Hub) -> None:
+    source = write_checkpoint(remote.add("some/nllb"))
+    hub.download(hub.Repository("some/nllb"))
+    assert [files for _, _, files in remote.asked][1:] == [("*.safetensors",)]
+    remote.asked.clear()
+    (source / "model.safetensors").unlink()
+    hub.download(hub.Repository("some/nllb"))
+    tried = [files for _, _, files in remote.asked][1:]
+    assert tried == [("*.safetensors",), ("*.pth",), ("pytorch_model*.bin",)]
+    assert {revision for _, revision, _ in remote.asked[1:]} == {SNAPSHOT}
 
 
 def test_the_translator_of_two_languages() -> None:
     assert hub.default_translator("en", "pt-BR") == "bergamot-en-pt"
     assert hub.default_translator(Language.parse("por_Latn"), "en-GB") == "bergamot-pt-en"
-    with pytest.raises(ModelNotFoundError, match=r"from English to Japanese.*en-pt, pt-en"):
-        hub.default_translator("en", "ja")
+    assert hub.default_translator("en", "ja") == "nllb"
+    assert hub.default_translator("ban", "quy_Latn") == "nllb"
     with pytest.raises(UnknownLanguageError):
         hub.default_translator("en", "klingon")
+
+
+def test_the_voice_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlx_speak.speech import system
+
+    monkeypatch.setattr(system, "load", lambda: "the system's voice")
+    assert hub.load_voice("say") == "the system's voice"
 
 
 class Pair(nn.Module):

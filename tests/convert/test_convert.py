@@ -36,6 +36,9 @@ def test_architectures_by_their_files(tmp_path: Path) -> None:
     (hexgrad / "config.json").write_text('{"istftnet": {}, "plbert": {}, "vocab": {}}')
     assert detect(hexgrad) == "kokoro"
     assert detect(hexgrad / "kokoro-v1_0.pth") == "kokoro"
+    facebook = touch(tmp_path / "nllb-200", "pytorch_model.bin")
+    (facebook / "config.json").write_text('{"model_type": "m2m_100"}')
+    assert detect(facebook) == "nllb"
     exported = touch(tmp_path / "onnx", "kokoro-v1.0.int8.onnx")
     assert detect(exported) == "kokoro"
 
@@ -43,7 +46,7 @@ def test_architectures_by_their_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ('{"model_type": "m2m_100"}', "m2m_100"),
+        ('{"model_type": "mbart"}', "mbart"),
         ('{"model": "xtts"}', "xtts"),
         ("{}", "cannot read"),
         ('{"model_type": ["kokoro"]}', "cannot read"),
