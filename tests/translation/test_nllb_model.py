@@ -114,6 +114,18 @@ def test_positions(oracle: Oracle) -> None:
     assert not oracle["positions_table"][1].any()
 
 
+@pytest.mark.oracle
+def test_the_fixture_holds_what_transformers_computes(oracle: Oracle) -> None:
+    module = package("transformers.models.m2m_100")
+    from translation.make_nllb_fixture import results
+
+    theirs = results(module.M2M100ForConditionalGeneration.from_pretrained(FIXTURE).eval())
+    assert theirs.keys() == oracle.keys()
+    for name in oracle.keys() - {"gencfg"}:
+        # Another number of threads, or another version of torch, sums in another order.
+        np.testing.assert_allclose(theirs[name], oracle[name], rtol=0, atol=TOLERANCE)
+
+
 # Padding.
 
 
