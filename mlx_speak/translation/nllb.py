@@ -17,7 +17,7 @@ from ..errors import ModelFormatError
 from ..languages import Language
 from ..model_folder import read_config
 from .decoding import GenerationOptions, generate_steps
-from .guards import Fault
+from .guards import Fault, Guard
 from .hypotheses import EarlyStopping
 from .nllb_model import NLLB, NLLBConfig, load_model
 from .restriction import Vocabulary, exact_greedy
@@ -90,15 +90,15 @@ class NLLBTranslator(Translator):
     def translate_sentences(
         self, sentences: Sequence[str], source: Language, target: Language
     ) -> list[list[int]]:
-        if len(sentences) == 1:
-            *_, only = self.stream_sentence(sentences[0], source, target)
-            return [only]
         encoded = [self.tokenizer.encode(sentence, source) for sentence in sentences]
         results: list[list[int]] = [[] for _ in encoded]
         for rows in _batches([len(tokens) for tokens in encoded], self.search.num_beams):
-            *_, last = self._decode([encoded[i] for i in rows], target, self.search)
-            for i, tokens in zip(rows, last, strict=True):
-                results[i] = tokens[: self.limit(len(encoded[i]))]
+            guards = [self.guard(sentences[i], source) for i in rows]
+            for step in self._decode([encoded[i] for i in rows], target, self.search):
+                for i, tokens in zip(rows, step, strict=True):
+                    results[i] = tokens[: self.limit(len(encoded[i]))]
+                if self.search.num_beams == 1 and _only_loops(guards, step):
+                    break
         return results
 
     def stream_sentence(
@@ -177,6 +177,14 @@ def _batches(lengths: Sequence[int], num_beams: int) -> Iterator[list[int]]:
         batch.append(i)
     if batch:
         yield batch
+
+
+def _only_loops(guards: Sequence[Guard], step: Sequence[Sequence[int]]) -> bool:
+    """Whether of a batch that is decoded greedily only loops go on."""
+    goes_on = [len(tokens) > len(guard.tokens) for guard, tokens in zip(guards, step, strict=True)]
+    for guard, tokens in zip(guards, step, strict=True):
+        guard.see(tokens)
+    return all(guard.loop for guard, going in zip(guards, goes_on, strict=True) if going)
 
 
 def load(folder: str | Path) -> NLLBTranslator:

@@ -82,6 +82,11 @@ class Translator(ABC):
         """Target tokens at which the translation of a sentence of `length` tokens is given up."""
         return longest_translation(length)
 
+    def guard(self, sentence: str, source: Language) -> Guard:
+        """A guard that has not seen any of the sentence's translation."""
+        length = self.count_tokens(sentence, source)
+        return Guard(sentence, length, self.limit(length))
+
     @abstractmethod
     def count_tokens(self, sentence: str, source: Language) -> int:
         """Length of a sentence, comparable with `max_length`."""
@@ -196,15 +201,20 @@ class Translator(ABC):
         """Text, tokens and warning of each text; the sentences of all are one batch."""
         split = [self._sentences(text, source, target) for text in texts]
         flat = [sentence for sentences in split for sentence, _ in sentences]
-        translated = iter(self.translate_sentences(flat, source, target) if flat else [])
+        pair = source, target
+        steps: list[Iterable[list[int]]] = []
+        if len(flat) == 1:
+            steps = [self.stream_sentence(flat[0], *pair)]  # a loop ends when it is noticed
+        elif flat:
+            steps = [[tokens] for tokens in self.translate_sentences(flat, *pair)]
+        translated = iter(steps)
         outputs: list[tuple[str, list[int], str]] = []
         for sentences in split:
             joined = ""
             all_tokens: list[int] = []
             warnings: list[str] = []
             for sentence, separator in sentences:
-                whole = [next(translated)]
-                *_, tokens = self._guarded(whole, sentence, (source, target), warnings, shown=False)
+                *_, tokens = self._guarded(next(translated), sentence, pair, warnings, shown=False)
                 joined = _join(joined, separator, self.detokenize(tokens, target))
                 all_tokens += tokens
             outputs.append((joined, all_tokens, _joined(warnings)))
@@ -250,10 +260,9 @@ class Translator(ABC):
         shown: bool,
     ) -> Iterator[list[int]]:
         """The steps of a sentence as a guard lets them pass; may add one to its text's warnings."""
-        length = self.count_tokens(sentence, pair[0])
 
         def guard() -> Guard:
-            return Guard(sentence, length, self.limit(length))
+            return self.guard(sentence, pair[0])
 
         def alternatives(fault: Fault) -> Iterator[Iterator[list[int]]]:
             hopeless = len(warnings) >= _PATIENCE  # it is the text that is odd

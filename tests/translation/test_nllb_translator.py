@@ -144,6 +144,20 @@ def test_batch_equals_single(
     assert together == [translator.translate_sentences([s], *pair)[0] for s in SENTENCES]
 
 
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_loop_ends_when_it_is_noticed(forgetful: NLLBTranslator, others: int) -> None:
+    """Not at its limit, which is far away; nor does it keep others waiting."""
+    pair = forgetful.pair("en", "pt")
+    forgetful.alternatives = lambda *args: iter(())  # type: ignore[method-assign]
+    loop = next(s for s in SENTENCES if "repeats" in forgetful.translate(s, *pair).warning)
+    steps = []
+    decode = forgetful.model.decode
+    forgetful.model.decode = lambda *args, **kw: steps.append(1) or decode(*args, **kw)
+    results = forgetful.translate([loop, *SENTENCES[:others]], *pair)
+    assert results[0].warning
+    assert len(steps) < 40 < forgetful.limit(forgetful.count_tokens(loop, pair[0]))
+
+
 @given(
     st.lists(st.integers(1, 600), max_size=200),
     st.integers(1, 8),
@@ -209,7 +223,7 @@ def test_a_translation_has_a_limit(folder: Path) -> None:
     translator = NLLBTranslator(random_model(config), load(folder).tokenizer)
     pair = translator.pair("en", "pt")
     for text in ("The dog.", "dog " * 20, "The dogs.", "dog " * 12):
-        (tokens,) = translator.translate_sentences([text], *pair)
+        *_, tokens = translator.stream_sentence(text, *pair)
         assert len(tokens) == translator.limit(translator.count_tokens(text, pair[0])) <= 62
         assert translator.translate(text, *pair).warning
     assert "finds no end" in translator.translate("The dog.", *pair).warning
