@@ -78,7 +78,7 @@ class BergamotTranslator(Translator):
         memory = self.model.encode(mx.array([encoded]))
         mx.async_eval(memory.keys_values)  # while Python looks up the shortlist
         return verified_greedy(
-            _Decoder(self.model, memory, *self._output([encoded])),
+            BergamotDecoder(self.model, memory, *self._output([encoded])),
             eos_token_id=config.eos_token_id,
             vocab_size=config.target_vocab_size,
             limit=self._limit(encoded),
@@ -143,7 +143,7 @@ class BergamotTranslator(Translator):
 _BATCH = 32
 
 
-class _Decoder:
+class BergamotDecoder:
     """The decoder on one sentence, as `drafting.Decoder` has it."""
 
     restricted = False

@@ -4,8 +4,10 @@ Guesses come from a draft, such as the translation of the sentence before it was
 (`DraftTokens`), or from a decoder that knows a smaller table of likely tokens (`Decoder.guess`).
 One pass of the decoder reads many of them, one product with the output table checks many of them;
 where a check disagrees, its token is taken and decoding resumes there. So what comes out is what
-greedy decoding yields, token by token, in the sense of `certainty`. Leviathan et al., "Fast Inference from Transformers via
-Speculative Decoding" (2023), for the verification; the draft here is no model.
+greedy decoding yields, token by token; `certainty` says how that survives rounding.
+
+Leviathan et al., "Fast Inference from Transformers via Speculative Decoding" (2023), verify the
+guesses of a smaller model so; no other model is needed here.
 """
 
 from __future__ import annotations

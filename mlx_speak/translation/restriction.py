@@ -130,7 +130,7 @@ def exact_greedy(
         ModelFormatError: the vocabulary is of another model.
     """
     config = model.config
-    decoder = _Decoder(model, memory, prompt, vocabulary, source)
+    decoder = NLLBDecoder(model, memory, prompt, vocabulary, source)
     return verified_greedy(
         decoder,
         eos_token_id=config.eos_token_id,
@@ -156,7 +156,7 @@ def bytes_read(report: Report, model: NLLB, vocabulary: Vocabulary | None = None
     )
 
 
-class _Decoder:
+class NLLBDecoder:
     """NLLB's decoder on one sentence, as `drafting.Decoder` has it."""
 
     def __init__(
