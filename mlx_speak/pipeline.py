@@ -138,8 +138,8 @@ class Pipeline:
 
     def warm_up(self) -> None:
         """Do the work that only a first sentence has to wait for."""
-        if self.translator is not None:
-            self.scheduler.call(self.translator.warm_up)
+        if (translator := self.translator) is not None:
+            self.scheduler.call(lambda: translator.warm_up(self.source, self.target))
         self.scheduler.call(self.voice.warm_up)
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class FakeTranslator:
                 source_text=text,
             )
 
-    def warm_up(self) -> None:
+    def warm_up(self, source=None, target=None) -> None:
         pass
 
 

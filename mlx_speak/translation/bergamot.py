@@ -43,6 +43,9 @@ class BergamotTranslator(Translator):
     def count_tokens(self, sentence: str, source: Language) -> int:
         return len(self.tokenizer.encode(sentence))
 
+    def limit(self, length: int) -> int:
+        return int(self.model.config.max_length_factor * (length + 1))  # which counts the end
+
     def detokenize(self, tokens: Sequence[int], target: Language) -> str:
         return self.tokenizer.decode(tokens)
 
@@ -81,7 +84,7 @@ class BergamotTranslator(Translator):
             BergamotDecoder(self.model, memory, *self._output([encoded])),
             eos_token_id=config.eos_token_id,
             vocab_size=config.target_vocab_size,
-            limit=self._limit(encoded),
+            limit=self.limit(len(encoded) - 1),
             draft=draft,
             report=report,
         )
@@ -117,11 +120,8 @@ class BergamotTranslator(Translator):
             return candidates[mx.argmax(logits, axis=-1)], (position + 1, cells)
 
         start = (0, model.initial_cells(len(encoded)))
-        limits = [self._limit(tokens) for tokens in encoded]
+        limits = [self.limit(len(tokens) - 1) for tokens in encoded]
         return greedy(step, start, eos_token_id=config.eos_token_id, limits=limits)
-
-    def _limit(self, encoded: Sequence[int]) -> int:
-        return int(self.model.config.max_length_factor * len(encoded))
 
     def _output(self, encoded: Sequence[Sequence[int]]) -> tuple[mx.array, mx.array]:
         """Target tokens that any of the sources may become, (count,), and their output biases.
