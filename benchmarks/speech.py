@@ -1,6 +1,6 @@
 """Kokoro against its peers: the same phonemes and style, one process each, taking turns.
 
-    python benchmarks/speech.py [--rounds 7] [--threads 2] [--json results.json]
+    python benchmarks/speech.py [--utterances phrase …] [--rounds 7] [--json results.json]
 
 Every utterance goes to one engine after the other, so that whatever else the machine does meets
 them alike; the order turns with every round. A time is that of a whole utterance, from tokens to
@@ -189,7 +189,7 @@ def make(name: str, threads: int) -> tuple[Callable[..., Any], str]:
     return answer, engine.about
 
 
-def measure(rounds: int, threads: int) -> dict[str, Any]:
+def measure(labels: list[str], rounds: int, threads: int) -> dict[str, Any]:
     """Send every utterance to every engine, in turns, `rounds` times after one to warm up."""
     from mlx_speak.audio import Audio
 
@@ -206,10 +206,11 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
             "load_seconds": worker.load_seconds,
             "cold_seconds": cold,
         }
-    results = {label: {name: Result() for name in workers} for label in UTTERANCES}
+    results = {label: {name: Result() for name in workers} for label in labels}
     names = list(workers)
     for turn in range(rounds + 1):
-        for label, phonemes in UTTERANCES.items():
+        for label in labels:
+            phonemes = UTTERANCES[label]
             for name in take_turns(names, turn):
                 result = results[label][name]
                 samples, seconds = workers[name](phonemes)
@@ -287,6 +288,7 @@ def report(found: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--utterances", nargs="+", choices=UTTERANCES, default=list(UTTERANCES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     options = parser.parse_args()
@@ -305,7 +307,7 @@ def main() -> None:
         "dropped": ", ".join(f"{name}={value}" for name, value in dropped.items()) or "nothing",
     }
     print("  ".join(f"{key}: {value}" for key, value in here.items()), end="\n\n")
-    found = measure(options.rounds, options.threads)
+    found = measure(options.utterances, options.rounds, options.threads)
     found["ratios"] = ratios(found)
     report(found)
     if options.json:

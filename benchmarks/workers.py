@@ -41,6 +41,13 @@ class Worker:
         self._pipe.send(request)
         return self._pipe.recv()
 
+    def resident_bytes(self) -> int:
+        """The memory that it holds now."""
+        said = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(self._process.pid)], capture_output=True, text=True
+        )
+        return 1024 * int(said.stdout or 0)
+
     def close(self) -> int:
         """End the process; returns the most memory it held, in bytes."""
         self._pipe.send(None)
@@ -79,6 +86,12 @@ def use_own_processor() -> dict[str, str]:
     return {name: os.environ.pop(name) for name in ("OPENBLAS_CORETYPE",) if name in os.environ}
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def machine() -> dict[str, str]:
     """Where, when and of which commit this ran."""
     processor = platform.processor() or platform.machine()
@@ -92,8 +105,6 @@ def machine() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
     try:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
@@ -106,7 +117,7 @@ def machine() -> dict[str, str]:
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "commit": commit or "unknown",
-        "machine": f"{processor}, {cores} cores",
+        "machine": f"{processor}, {cores()} cores",
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),

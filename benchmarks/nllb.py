@@ -1,0 +1,396 @@
+"""NLLB-200 against transformers and CTranslate2: the same token ids, one process each, in turns.
+
+    python benchmarks/translation.py --model nllb [--device cpu|gpu] [--shape distilled-600M]
+                                     [--engines NAME,NAME …] [--weights FOLDER_OR_HUB_ID]
+
+Every sentence goes to one engine after the other, so that whatever else the machine does meets
+them alike; the order turns with every sentence. Times are of one sentence, from token ids to token
+ids, greedily: the whole; to its first token behind the language's; the encoder alone; and from
+there on per token, all checks included. A batch is timed too, and the memory held.
+
+Without `--weights`, they are random (see `nllb_weights.py`): as fast as real ones, but a
+translation always has as many tokens as its source, and how often it leaves the vocabulary is set.
+A lower precision soon says something else then; only float32 engines must agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import nllb_weights
+import roofline
+from nllb_engines import DEFAULTS, ENGINES, OURS, Task, Tokens, make, prepare
+from workers import Worker, cores, take_turns
+
+from mlx_speak.home import home
+
+BATCH = 16
+BATCH_PATIENCE = 120
+"""Seconds that so many single sentences may take for the batch to be measured too."""
+LONGEST = 200
+"""Tokens of a real translation, at most."""
+
+
+@dataclass
+class Timing:
+    """What an engine did with one sentence."""
+
+    source_tokens: int
+    output: Tokens
+    seconds: float
+    first_token_seconds: float
+    encoder_seconds: float
+    """0 where the encoder cannot be run alone."""
+    read: dict[str, float] = field(default_factory=dict)
+    """What the engine counted: bytes, misses, checks."""
+
+
+@dataclass
+class Result:
+    """What an engine did."""
+
+    about: str
+    load_seconds: float
+    cold_seconds: float
+    """The first sentence, before anything was warm."""
+    timings: list[Timing] = field(default_factory=list)
+    batch_seconds: list[float] = field(default_factory=list)
+    batch_tokens: int = 0
+    resident_bytes: int = 0
+    peak_bytes: int = 0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this benchmark."""
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--threads", type=int, default=cores(), help="of the processor, for each")
+    parser.add_argument(
+        "--engines",
+        type=lambda text: text.split(","),
+        help=f"names with commas between them, ours first; of {', '.join(ENGINES)}",
+    )
+    parser.add_argument(
+        "--shape",
+        choices=nllb_weights.SHAPES,
+        default="distilled-600M",
+        help="of the random weights",
+    )
+    parser.add_argument(
+        "--weights", help="real weights instead: a folder in the hub's layout, or the hub's name"
+    )
+    parser.add_argument("--target", default="por_Latn", help="with real weights, the language")
+    parser.add_argument(
+        "--vocabulary", type=int, default=20_000, help="tokens of the target language"
+    )
+    parser.add_argument(
+        "--misses", type=float, default=0.01, help="share of tokens outside of it, about"
+    )
+    parser.add_argument(
+        "--lengths",
+        type=lambda text: [int(length) for length in text.split(",")],
+        default=[32, 8, 64],
+        help="tokens of the random sentences; the first is the one reported",
+    )
+    parser.add_argument("--sentences", type=int, default=8, help="of each length")
+    parser.add_argument("--batches", type=int, default=2, help=f"of {BATCH} sentences")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure, print the results for people, and return them."""
+    names = options.engines or DEFAULTS[options.device]
+    if unknown := [name for name in names if name not in ENGINES]:
+        raise SystemExit(f"no engine {unknown[0]!r}; there are {', '.join(ENGINES)}")
+    task, sources, weights = (_real_task if options.weights else _random_task)(options)
+    print(f"weights: {weights}")
+    results, missing, bandwidth = measure(names, task, sources, options.batches)
+    found = {
+        **summary(results, [len(sources[0])] if options.weights else options.lengths, bandwidth),
+        "weights": weights,
+        "device": task.device,
+        "threads": task.threads,
+        "vocabulary": len(task.vocabulary),
+        "missing": missing,
+    }
+    report(found)
+    return {**found, "raw": {name: asdict(result) for name, result in results.items()}}
+
+
+def _random_task(options: argparse.Namespace) -> tuple[Task, list[list[Tokens]], str]:
+    shape = nllb_weights.SHAPES[options.shape]
+    count = min(options.vocabulary, len(shape.pieces) // 8)
+    hub = nllb_weights.checkpoint(options.shape, options.misses, count)
+    vocabulary = json.loads((hub / "vocabulary.json").read_text(encoding="utf-8"))
+    target = shape.languages.start + 79
+    task = Task(hub, hub.parent, vocabulary, target, options.device, options.threads)
+    sources = [
+        nllb_weights.sentences(shape, options.sentences, length) for length in options.lengths
+    ]
+    about = (
+        f"RANDOM, in the shape of {options.shape}; about {options.misses:.1%} of the tokens lie "
+        f"outside of the target language's {count}"
+    )
+    return task, sources, about
+
+
+def _real_task(options: argparse.Namespace) -> tuple[Task, list[list[Tokens]], str]:
+    """Real weights translate sentences that packages ship, to their natural ends."""
+    from mlx_speak import hub
+    from mlx_speak.languages import Language
+    from mlx_speak.translation.restriction import Vocabulary
+    from mlx_speak.translation.tokenizer import NLLBTokenizer
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "translation"))
+    from bitext import udhr
+
+    folder = Path(options.weights).expanduser()
+    if not folder.is_dir():
+        files = ("*.json", "*.safetensors", "pytorch_model*.bin", "*.model")
+        folder = hub.download(hub.Repository(options.weights), files)
+    cache = home("benchmarks", options.weights.strip("/").replace("/", "--"))
+    target = Language.parse(options.target)
+    task = Task(folder, cache, [], 0, options.device, options.threads, ends=True)
+    converted = prepare(f"{OURS} fp32", task)
+    command = [sys.executable, "-m", "mlx_speak.convert", "vocabulary", str(converted)]
+    subprocess.run([*command, "--language", options.target], check=True)
+    vocabulary = Vocabulary.load(converted / "vocabulary" / f"{target.flores}.safetensors")
+    tokenizer = NLLBTokenizer.load(converted, hub.read_config(converted))
+    english = Language.parse("en")
+    texts = [text for text, _ in udhr()][: options.sentences]
+    sources = [tokenizer.encode(text, english) for text in texts]
+    task = replace(
+        task,
+        vocabulary=vocabulary.ids.tolist(),
+        target=tokenizer.language_token_id(target),
+    )
+    return task, [sources], f"{options.weights}, English to {target.name}"
+
+
+def measure(
+    names: list[str], task: Task, sources: list[list[Tokens]], batches: int
+) -> tuple[dict[str, Result], dict[str, str], float]:
+    """Send every sentence to every engine, taking turns.
+
+    Args:
+        names: of the engines.
+        sources: for each length, its sentences.
+        batches: how many batches of the first length to time.
+
+    Returns:
+        What each engine did, why an engine is missing, and the bytes a second that the device read.
+    """
+    results: dict[str, Result] = {}
+    workers: dict[str, Worker] = {}
+    missing: dict[str, str] = {}
+    for name in names:
+        worker = Worker(make, name, task, prepare(name, task))
+        if worker.error:
+            missing[name] = worker.error
+            continue
+        _, cold, _ = worker([sources[0][0]], _limit(sources[0][0], task))
+        workers[name], results[name] = worker, Result(worker.about, worker.load_seconds, cold)
+    probe = Worker(roofline.make, task.device, task.threads)
+    bandwidth = [probe()]
+    turn = 0
+    for group in sources:
+        for source in group:
+            for name in take_turns(list(workers), turn):
+                results[name].timings.append(_time(workers[name], source, _limit(source, task)))
+            turn += 1
+        bandwidth.append(probe())
+    batch = (sources[0] * BATCH)[:BATCH]
+    patient = [
+        name for name in workers if BATCH * results[name].timings[0].seconds < BATCH_PATIENCE
+    ]
+    for turn in range(batches):
+        for name in take_turns(patient, turn):
+            targets, seconds, _ = workers[name](batch, max(_limit(x, task) for x in batch))
+            results[name].batch_tokens = sum(map(len, targets))
+            results[name].batch_seconds.append(seconds)
+    probe.close()
+    for name, worker in workers.items():
+        results[name].resident_bytes = worker.resident_bytes()
+        results[name].peak_bytes = worker.close()
+    return results, missing, max(bandwidth)
+
+
+def _time(worker: Worker, source: Tokens, limit: int) -> Timing:
+    targets, seconds, read = worker([source], limit)
+    _, first, _ = worker([source], 2)
+    _, encoder, _ = worker([source], 0)
+    return Timing(len(source), targets[0], seconds, first, encoder, read)
+
+
+def summary(results: dict[str, Result], lengths: list[int], bandwidth: float) -> dict[str, Any]:
+    """Ratios first. Rows are of the first length, `lengths` has whole sentences of all.
+
+    Args:
+        results: of each engine, the first of them ours; its timings come length by length.
+        lengths: tokens of the sources, or for real ones how many there are.
+        bandwidth: bytes a second.
+    """
+    count = len(next(iter(results.values())).timings) // len(lengths)
+    ours, *others = results
+    rows = {name: _row(result, count, bandwidth) for name, result in results.items()}
+    ratios = {
+        f"{ours} / {name}": {
+            "ms_per_token": rows[ours]["ms_per_token"] / rows[name]["ms_per_token"],
+            "p50": rows[ours]["p50_ms"] / rows[name]["p50_ms"],
+            "first_token": rows[ours]["first_token_ms"] / rows[name]["first_token_ms"],
+            # Unlike the quotient of medians, this one compares sentence by sentence.
+            "p50_of_each_sentence": statistics.median(
+                mine.seconds / theirs.seconds
+                for mine, theirs in zip(
+                    results[ours].timings[:count], results[name].timings[:count], strict=True
+                )
+            ),
+        }
+        for name in others
+    }
+    agreement = {
+        one: {
+            other: statistics.mean(
+                _agreement(mine.output, theirs.output)
+                for mine, theirs in zip(results[one].timings, results[other].timings, strict=True)
+            )
+            for other in results
+        }
+        for one in results
+    }
+    sweep = {
+        str(length): {
+            name: 1e3
+            * statistics.median(x.seconds for x in result.timings[i * count : (i + 1) * count])
+            for name, result in results.items()
+        }
+        for i, length in enumerate(lengths)
+    }
+    return {
+        "ratios": ratios,
+        "engines": rows,
+        "sentence_ms_by_length": sweep,
+        "agreement": agreement,
+        "bandwidth_gb_per_s": bandwidth / 1e9,
+        "sentences": count,
+        "source_tokens": lengths[0],
+    }
+
+
+def _row(result: Result, count: int, bandwidth: float) -> dict[str, Any]:
+    timings = result.timings[:count]
+    milliseconds = sorted(1e3 * timing.seconds for timing in timings)
+    decoding = [_decoding_seconds(timing) for timing in timings]
+    tokens = [len(timing.output) for timing in timings]
+    per_token = [seconds / count for seconds, count in zip(decoding, tokens, strict=True)]
+    read = sum(timing.read.get("bytes", 0.0) for timing in timings)
+    encoder = statistics.median(timing.encoder_seconds for timing in timings)
+    row = {
+        "ms_per_token": 1e3 * statistics.median(per_token),
+        "p50_ms": statistics.median(milliseconds),
+        "p95_ms": milliseconds[int(0.95 * len(milliseconds))],
+        "first_token_ms": 1e3 * statistics.median(x.first_token_seconds for x in timings),
+        "encoder_ms": 1e3 * encoder or None,
+        "mb_per_token": read / sum(tokens) / 1e6 or None,
+        "bandwidth_share": read / sum(decoding) / bandwidth or None,
+        "load_s": result.load_seconds,
+        "cold_ms": 1e3 * result.cold_seconds,
+        "resident_mb": result.resident_bytes / 1e6,
+        "peak_mb": result.peak_bytes / 1e6,
+        "about": result.about,
+    }
+    if result.batch_seconds:
+        row["batch_tokens_per_s"] = result.batch_tokens / min(result.batch_seconds)
+    if "misses" in timings[0].read:
+        for name in ("misses", "ties", "checks"):
+            row[f"{name}_per_100_tokens"] = (
+                100 * sum(timing.read[name] for timing in timings) / sum(tokens)
+            )
+    return row
+
+
+def _decoding_seconds(timing: Timing) -> float:
+    """The time of a sentence less its encoder's.
+
+    Where the encoder cannot be run alone, every token is taken to cost what those after the first
+    cost, which is so for engines that take a step for each.
+    """
+    tokens = len(timing.output)
+    if timing.encoder_seconds or tokens < 3:
+        return timing.seconds - timing.encoder_seconds
+    return tokens * (timing.seconds - timing.first_token_seconds) / (tokens - 2)
+
+
+def _agreement(one: Tokens, other: Tokens) -> float:
+    """The share of a translation's tokens before the first in which another differs."""
+    same = 0
+    for mine, theirs in zip(one, other, strict=False):
+        if mine != theirs:
+            break
+        same += 1
+    return same / max(len(one), len(other), 1)
+
+
+_ROWS = {
+    "ms_per_token": "ms per token",
+    "p50_ms": "sentence, p50 ms",
+    "p95_ms": "sentence, p95 ms",
+    "first_token_ms": "first token, ms",
+    "encoder_ms": "encoder, ms",
+    "mb_per_token": "MB read per token",
+    "bandwidth_share": "share of bandwidth",
+    "batch_tokens_per_s": f"batch of {BATCH}, tokens/s",
+    "load_s": "load, s",
+    "cold_ms": "first sentence, ms",
+    "resident_mb": "resident, MB",
+    "peak_mb": "peak, MB",
+    "misses_per_100_tokens": "misses per 100",
+    "ties_per_100_tokens": "ties per 100",
+    "checks_per_100_tokens": "checks per 100",
+}
+
+
+def report(found: dict[str, Any]) -> None:
+    """Print the results for people, ratios first."""
+    print(
+        f"{found['sentences']} sentences of {found['source_tokens']} tokens; the {found['device']} "
+        f"reads {found['bandwidth_gb_per_s']:.1f} GB/s\n"
+    )
+    for names, ratio in found["ratios"].items():
+        print(
+            f"  {names}: {ratio['ms_per_token']:.2f} × per token, {ratio['p50']:.2f} × p50, "
+            f"{ratio['p50_of_each_sentence']:.2f} × sentence by sentence, "
+            f"{ratio['first_token']:.2f} × first token"
+        )
+    engines = found["engines"]
+    width = 2 + max(map(len, engines))
+    print("\n" + " " * 24 + "".join(f"{name:>{width}}" for name in engines))
+    for key, label in _ROWS.items():
+        values = [row.get(key) for row in engines.values()]
+        if any(value is not None for value in values):
+            cells = ["–" if x is None else f"{x:.3g}" if x < 10 else f"{x:.0f}" for x in values]
+            print(f"  {label:22}" + "".join(f"{cell:>{width}}" for cell in cells))
+    for length, milliseconds in found["sentence_ms_by_length"].items():
+        cells = [f"{milliseconds[name]:.0f}" for name in engines]
+        print(f"  {length + ' tokens, p50 ms':22}" + "".join(f"{x:>{width}}" for x in cells))
+    print("\nTokens before the first that differs, of all sentences:")
+    for one, row in found["agreement"].items():
+        print(f"  {one:22}" + "".join(f"{share:>{width}.0%}" for share in row.values()))
+    print()
+    for name, row in engines.items():
+        print(f"{name}: {row['about']}")
+    for name, reason in found["missing"].items():
+        print(f"{name}: left out, {reason}")
+
+
+def _limit(source: Tokens, task: Task) -> int:
+    """Tokens of the translation, its language included, at most.
+
+    Random weights never come to an end; they say as much as they hear.
+    """
+    return LONGEST if task.ends else len(source) - 1

