@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .audio import Audio as Audio
     from .audio import open_output as open_output
     from .hub import default_translator as default_translator
+    from .hub import default_voice as default_voice
     from .hub import load_model as load_model
     from .hub import load_translator as load_translator
     from .hub import load_voice as load_voice
@@ -43,6 +44,7 @@ _HOME = {
     "Voice": "speech",
     "convert": "convert",
     "default_translator": "hub",
+    "default_voice": "hub",
     "load_model": "hub",
     "load_translator": "hub",
     "load_voice": "hub",

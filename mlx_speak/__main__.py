@@ -27,12 +27,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--from", dest="source", default="en", metavar="LANGUAGE", help="of the text (default: en)"
     )
     parser.add_argument(
-        "--voice", default="kokoro", help="alias, hub id or folder (default: kokoro)"
+        "--voice",
+        help="alias, hub id or folder, or the system's: say (default: kokoro, or say in languages"
+        " it lacks)",
     )
     parser.add_argument("--speaker", help="one of the voice's speakers, such as pf_dora")
     parser.add_argument("--speed", type=float, default=1.0, help="of speech (default: 1.0)")
     parser.add_argument(
         "--translator", help="alias, hub id or folder (default: chosen by the two languages)"
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=(8, 4), help="quantise the translator (default: as it is)"
     )
     parser.add_argument(
         "--format",
@@ -72,10 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             translator = None
             if arguments.translator or arguments.source.flores != arguments.to.flores:
                 name = arguments.translator or ms.default_translator(arguments.source, arguments.to)
-                translator = ms.load_translator(name)
+                translator = ms.load_translator(name, bits=arguments.bits)
             with ms.Pipeline(
                 translator,
-                ms.load_voice(arguments.voice),
+                ms.load_voice(arguments.voice or ms.default_voice(arguments.to)),
                 source=arguments.source,
                 target=arguments.to,
                 output=arguments.output or "speakers",

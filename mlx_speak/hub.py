@@ -133,6 +133,17 @@ def default_translator(source: str | Language, target: str | Language) -> str:
     return name if name in ALIASES else "nllb"
 
 
+def default_voice(language: str | Language) -> str:
+    """The name of a voice for a language: Kokoro where it speaks it, and else the system's.
+
+    Raises:
+        UnknownLanguageError: a language that is not known.
+    """
+    from .speech.phonemes import available
+
+    return "kokoro" if Language.parse(language).code in available() else "say"
+
+
 def resolve(name: str | Path, bits: int | None = None) -> Path:
     """The converted folder that a name stands for; fetched and converted where necessary.
 

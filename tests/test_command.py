@@ -62,6 +62,14 @@ def test_the_same_language_is_spoken_untranslated(models, tmp_path):
     assert "translated" not in result.stderr.decode()
 
 
+def test_a_language_that_kokoro_lacks_is_spoken_by_the_system(models, tmp_path):
+    path = tmp_path / "a.wav"
+    text = "Alle Prüfungen sind bestanden.".encode()
+    result = speak("--from", "de", "--to", "de", "--output", str(path), data=text)
+    assert result.returncode == 0, result.stderr.decode()
+    assert loudness(Audio.load(path)) > 0.01
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -71,7 +79,8 @@ def test_the_same_language_is_spoken_untranslated(models, tmp_path):
         (["--to", "pt", "--translator", "bergamot-pt-en"], "does not translate"),
         (["--to", "pt", "--output", "no/such/folder/a.wav"], "no/such/folder"),
         (["--to", "pt", "--output", "gramophone"], "gramophone"),
-        (["--to", "ko"], "Korean"),
+        (["--to", "ko", "--voice", "kokoro", "--translator", "bergamot-en-pt"], "Korean"),
+        (["--to", "pt", "--bits", "5"], "8, 4"),
     ],
 )
 def test_a_wrong_argument_is_answered_with_the_way_out(models, arguments, says):

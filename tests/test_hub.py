@@ -13,8 +13,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from convert.nllb_checkpoint import LAYOUTS, write_checkpoint
 from mlx_speak.convert.folder import save_model
+from nllb_checkpoint import LAYOUTS, write_checkpoint
 from translation.nllb_folder import write_folder
 
 from mlx_speak import convert as convert_module
@@ -346,6 +346,13 @@ def test_the_translator_of_two_languages() -> None:
     assert hub.default_translator("ban", "quy_Latn") == "nllb"
     with pytest.raises(UnknownLanguageError):
         hub.default_translator("en", "klingon")
+
+
+def test_the_default_voice_speaks_the_language() -> None:
+    assert [hub.default_voice(tag) for tag in ("pt-BR", "ja", "en-GB")] == ["kokoro"] * 3
+    assert hub.default_voice("de") == "say"
+    with pytest.raises(UnknownLanguageError, match="klingon"):
+        hub.default_voice("klingon")
 
 
 def test_the_voice_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from convert.nllb_checkpoint import LAYOUTS, save, tensors, write_checkpoint
 from mlx_speak.convert import convert, detect, safetensors_file
 from mlx_speak.convert.__main__ import main
 from mlx_speak.convert.nllb import TABLES, parameter_names
+from nllb_checkpoint import LAYOUTS, save, tensors, write_checkpoint
 from support import package
 from translation.nllb_folder import dictionary, language_ids, vocabulary
 from translation.nllb_models import _names, tiny
