@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_BYTES = 16 << 20
-MAX_INSTRUCTIONS = 1 << 19
+MAX_INSTRUCTIONS = 1 << 18
 """A model of a thousand tensors takes about 100 kB and 50,000 instructions."""
 
 

@@ -218,10 +218,17 @@ def _record(sources: Sequence[Source]) -> str:
     """Says where a folder is from, and changes when it would have to be built anew."""
     code = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.name not in ("__main__.py", "fetch.py", "packages.py"):
+        if path.name not in _NO_CONVERTERS:
             code.update(path.read_bytes())
     entries = [asdict(source) for source in sources]
     return json.dumps({"sources": entries, "converter": code.hexdigest()[:16]}, indent=2) + "\n"
+
+
+_NO_CONVERTERS = {
+    *("__main__.py", "fetch.py", "packages.py", "report.py"),
+    *("checkpoint.py", "corpora.py", "nllb.py", "nllb_languages.py", "vocabulary.py"),
+}
+"""Files of this folder that have no part in what packages are turned into."""
 
 
 def _join(files: dict[Source, Path], model: Path) -> None:
