@@ -46,7 +46,8 @@ WITHHELD = (0, 1, 2, 3, 5)
 WORDS = (1_000, 5_000, 20_000, 100_000)
 """Most frequent words that a vocabulary is built of."""
 MISS_RATES = (0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
-PUNCTUATION = " ".join(".,;:!?()[]\"'-–—“”‘’«»/%&*+=<>…0123456789$€£")
+PUNCTUATION = " ".join(f"{c} a{c}" for c in ".,;:!?()[]\"'-–—“”‘’«»/%&*+=<>…0123456789$€£")
+"""Each after a space and after a letter, which are different tokens."""
 
 DISTILLED_600M = NLLBConfig(
     vocab_size=256206,

@@ -86,13 +86,16 @@ def verified_greedy(
         vocab_size: tokens are less than this.
         limit: the most tokens, the end included.
         draft: what the sentence may be, or begin with, or resemble. It is not trusted: it changes
-            the number of steps only, and is read up to the first token that no sentence contains.
+            the number of steps only, and is read up to the first token that no sentence contains,
+            or that is too far off to be in this one.
         report: is filled in.
 
     Yields:
-        The tokens that are certain, whenever there are more; the last list is the sentence.
+        The tokens that are certain, whenever there are more, or the end is; the last list is the
+        sentence.
     """
-    usable = takewhile(lambda token: 0 <= token < vocab_size and token != eos_token_id, draft)
+    near = draft[: 2 * max(limit, 0)]
+    usable = takewhile(lambda token: 0 <= token < vocab_size and token != eos_token_id, near)
     sentence = _Sentence(decoder, eos_token_id, limit, list(usable), report or Report())
     while not sentence.finished:
         if sentence.advance():
@@ -161,11 +164,18 @@ class DraftTokens:
 
 
 _WINDOW = 64
-"""Tokens of a draft that one pass reads at most."""
+"""Tokens of a draft that one pass reads at most. Over 237 sentences whose draft lacked one to five
+words, 16 and 32 took a CPU up to 4 % longer, smaller windows after a miss no less time."""
 _NEAR = 6
 """Tokens within which one alone is enough to find the place in a draft again."""
 _FIRST_CHECK, _LEAST_PATIENCE, _LAST_CHECK = 8, 4, 32
-"""Guesses that wait to be checked together: at first, at least and at most."""
+"""Guesses that wait to be checked together: at first, at least and at most.
+
+On a CPU, checking 8 rows costs as much as 3 single ones, 32 as much as 5, and a miss wastes half
+of what waits. So reckoned, restriction takes 0.70 of greedy decoding's time where nothing is
+missed, 0.87 at 4 % misses, and stops to pay at 8 %; on a GPU 0.51, 0.63 and 20 %. Beyond, it is
+soon given up. To begin with 12 would gain 4 %, and keep a listener waiting for them.
+"""
 
 
 class _Sentence:
@@ -176,7 +186,7 @@ class _Sentence:
     ):
         self._decoder, self._eos, self._limit, self._report = decoder, eos_token_id, limit, report
         self._drafted = bool(draft)
-        # A row more costs a GPU nothing, a CPU a tenth of a step.
+        # A row more costs a GPU nothing, a CPU a tenth of a step: there it loses more than it wins.
         hopeful = mx.default_device().type == mx.DeviceType.gpu
         self._draft = DraftTokens(draft, end=eos_token_id, hopeful=hopeful)
         self._guessing = decoder.restricted

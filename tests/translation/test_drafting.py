@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlx_speak.translation import drafting
 from mlx_speak.translation.certainty import choose
 from mlx_speak.translation.drafting import DraftTokens, Report, verified_greedy
 
@@ -309,5 +308,16 @@ def test_no_order_of_summation_beats_certainty() -> None:
     assert close == 300
 
 
-def test_constants_make_sense() -> None:
-    assert 1 < drafting._LEAST_PATIENCE < drafting._FIRST_CHECK <= drafting._LAST_CHECK
+def test_a_draft_is_read_as_far_as_the_sentence_may_go() -> None:
+    """Not for ever, though it may be a whole text's."""
+
+    class Endless(Sequence[int]):
+        def __len__(self) -> int:
+            return 10**9
+
+        def __getitem__(self, at):  # type: ignore[no-untyped-def]
+            return [1] * len(range(*at.indices(1000)))
+
+    decoder = Numbers(1, close=False)
+    assert decode(decoder, 30, Endless()) == truth(decoder, 30)
+    assert max(decoder.passes) <= 30
