@@ -151,19 +151,30 @@ enum { TILE_ROWS = 2, TILE_COLUMNS = 6 };
 /* Floats of each row of B that are on their way from memory while others are multiplied. */
 enum { AHEAD = 256 };
 
-/* That many rows and columns of c = alpha a b' + beta c; `always_inline` makes them constants. Every
- * sum is taken in the same order, whatever the tile, so that a row does not depend on the others. */
+/* From so many rows on it pays to keep B's columns aligned for all but the first of them: MLX
+ * aligns nothing, and what lies across two lines of the cache takes twice as long to load. The
+ * longest columns that there is space for. */
+enum { PACKED_ROWS = 12, PACKED_LENGTH = 8192 };
+
+enum part { ONLY_ROWS, FIRST_ROWS, LATER_ROWS };
+
+/* That many rows and columns of c = alpha a b' + beta c. Inlined, so that they are constants. Every
+ * sum is taken in the same order, whatever the tile: a row does not depend on the others.
+ * FIRST_ROWS leave what they load of B in `packed`, from where LATER_ROWS take it. */
 __attribute__((always_inline)) static inline void tile(const product *p, int row, int column,
-                                                       const int rows, const int columns) {
+                                                       const int rows, const int columns,
+                                                       const enum part part, lanes *packed) {
   const float *a = p->a + (size_t)row * p->lda, *b = p->b + (size_t)column * p->ldb;
   float *c = p->c + (size_t)row * p->ldc + column;
   lanes sums[TILE_ROWS][TILE_COLUMNS] = {0};
   int i = 0;
   for (; i + LANES <= p->k; i += LANES)
-    for (int s = 0; s < columns; s++) {
-      const float *y = b + (size_t)s * p->ldb + i;
-      if (row == 0) __builtin_prefetch(y + AHEAD); /* for later rows they are in the cache */
-      for (int r = 0; r < rows; r++) sums[r][s] += load(a + (size_t)r * p->lda + i) * load(y);
+    for (int s = 0; s < columns; s++, packed++) {
+      const float *from = b + (size_t)s * p->ldb + i;
+      lanes y = part == LATER_ROWS ? *packed : load(from);
+      if (part == FIRST_ROWS) *packed = y;
+      if (row == 0) __builtin_prefetch(from + AHEAD); /* for later rows it is in the cache */
+      for (int r = 0; r < rows; r++) sums[r][s] += load(a + (size_t)r * p->lda + i) * y;
     }
   for (int r = 0; r < rows; r++)
     for (int s = 0; s < columns; s++) {
@@ -176,16 +187,23 @@ __attribute__((always_inline)) static inline void tile(const product *p, int row
 }
 
 static void compute_few_rows(const product *p) {
+  lanes packed[PACKED_LENGTH / LANES * TILE_COLUMNS];
   /* For a single row memory is the limit, and it is read fastest from beginning to end. */
   int column = 0, tiled = p->m > 1 ? p->n / TILE_COLUMNS * TILE_COLUMNS : 0;
+  int pack = p->m >= PACKED_ROWS && p->k <= PACKED_LENGTH;
   for (; column < tiled; column += TILE_COLUMNS) {
     int row = 0;
+    if (pack) {
+      tile(p, 0, column, TILE_ROWS, TILE_COLUMNS, FIRST_ROWS, packed);
+      for (row = TILE_ROWS; row + TILE_ROWS <= p->m; row += TILE_ROWS)
+        tile(p, row, column, TILE_ROWS, TILE_COLUMNS, LATER_ROWS, packed);
+    }
     for (; row + TILE_ROWS <= p->m; row += TILE_ROWS)
-      tile(p, row, column, TILE_ROWS, TILE_COLUMNS);
-    for (; row < p->m; row++) tile(p, row, column, 1, TILE_COLUMNS);
+      tile(p, row, column, TILE_ROWS, TILE_COLUMNS, ONLY_ROWS, packed);
+    for (; row < p->m; row++) tile(p, row, column, 1, TILE_COLUMNS, ONLY_ROWS, packed);
   }
   for (; column < p->n; column++)
-    for (int row = 0; row < p->m; row++) tile(p, row, column, 1, 1);
+    for (int row = 0; row < p->m; row++) tile(p, row, column, 1, 1, ONLY_ROWS, packed);
 }
 
 /* Whether the rows of both factors lie in memory as they are multiplied, and those of A are few. */

@@ -89,13 +89,17 @@ def test_every_transpose_and_shape(shim, m, n, k):
 
 
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [*itertools.product([1, 2, 3, 32, 33], [5, 6, 13, 700], [16, 37, 500])]
+    ("m", "n", "k"), [*itertools.product([1, 2, 3, 17, 32, 33], [5, 6, 13, 700], [16, 37, 500])]
 )
 def test_few_rows(shim, m, n, k):
     check_product(shim, m, n, k)
 
 
-@pytest.mark.parametrize(("n", "k"), [(100, 64), (1003, 1000)])
+def test_few_rows_too_long_to_be_kept(shim):
+    check_product(shim, 20, 13, 8200)
+
+
+@pytest.mark.parametrize(("n", "k"), [(100, 64), (700, 1024), (1003, 1000)])
 def test_a_row_does_not_depend_on_the_others(shim, n, k):
     """A token's vector is the same to the last bit, verified with others or computed alone."""
     rng = np.random.default_rng(0)
