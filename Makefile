@@ -51,7 +51,7 @@ endif
 
 .venv/test: .venv/speak
 ifdef LINUX
-	.ci/packages jackd2:jackd
+	.ci/packages jackd2:jackd clang:clang
 endif
 	$(PIP) install 'torch==2.13.0'
 	$(PIP) install --editable '.[$(EXTRAS),test,oracle]'

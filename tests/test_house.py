@@ -89,7 +89,7 @@ def offences(rule) -> list[str]:
 
 def test_there_are_rooms_to_check() -> None:
     rooms = {module_name(path).split(".")[1] for path in sources()}
-    assert {"text", "audio", "translation", "speech", "nn", "convert", "hub"} <= rooms
+    assert {"text", "audio", "translation", "speech", "nn", "convert", "kernels", "hub"} <= rooms
     seen = {name for path in sources() for name, _ in imports(path)}
     assert {"mlx.core", "mlx_speak.errors.ModelFormatError"} <= seen
 
@@ -115,6 +115,16 @@ def test_only_audio_opens_a_device() -> None:
     assert not offences(
         lambda room, path, name, top: is_in(name, ("sounddevice",)) and room != "audio"
     )
+
+
+def test_only_kernels_knows_a_gpu() -> None:
+    names = ("metal_kernel", "cuda_kernel", "mx.metal", "mx.cuda")
+    knowing = {
+        module_name(path).split(".")[1]
+        for path in sources()
+        if any(name in path.read_text(encoding="utf-8") for name in names)
+    }
+    assert knowing == {"kernels"}
 
 
 def test_references_stay_in_the_tests() -> None:

@@ -1,0 +1,41 @@
+"""Kernels for Metal and CUDA, each with a reference in plain MLX that says what it computes.
+
+    out = kernels.cross_attention(queries, keys, values, mask=mask)
+
+A function dispatches by backend and shape, its twin `..._ops` is the reference. A kernel is taken
+by default only where a benchmark has shown that it wins; `use` forces one or the other, and
+`python -m mlx_speak.kernels` lists what runs where and why.
+
+A kernel is a body in a `.metal` file, beside a module of the same name that knows its shapes, grid
+and limits. The body is that of the CUDA kernel too, under the prelude `cuda.h`.
+"""
+
+from .argmax import OPERATION as _ARGMAX
+from .argmax import argmax, argmax_ops
+from .cross_attention import OPERATION as _CROSS_ATTENTION
+from .cross_attention import cross_attention, cross_attention_ops
+from .decode_attention import OPERATION as _DECODE_ATTENTION
+from .decode_attention import decode_attention, decode_attention_ops
+from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
+from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
+from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
+
+OPERATIONS = (_DECODE_ATTENTION, _CROSS_ATTENTION, _RESIDUAL_LAYER_NORM, _ARGMAX)
+"""What this room has, for the listing and the tests."""
+
+__all__ = [
+    "OPERATIONS",
+    "Backend",
+    "BackendNotAvailableError",
+    "Choice",
+    "argmax",
+    "argmax_ops",
+    "cross_attention",
+    "cross_attention_ops",
+    "decode_attention",
+    "decode_attention_ops",
+    "gpu",
+    "residual_layer_norm",
+    "residual_layer_norm_ops",
+    "use",
+]

@@ -1,0 +1,71 @@
+"""What the attention operations share: their checks, grids and constants."""
+
+from __future__ import annotations
+
+import math
+
+import mlx.core as mx
+
+from .dispatch import DTYPES, Backend, Kernel, expect_shape
+
+GROUPS = 16
+"""SIMD groups of a threadgroup, among which the slots are shared out."""
+MAX_QUERIES = 8
+"""Tokens that one dispatch serves: each of them takes registers in every lane."""
+HEAD_DIMS = (64, 128)
+
+SHAPES = f"at most {MAX_QUERIES} tokens, heads of {' or '.join(map(str, HEAD_DIMS))}, one dtype"
+
+
+def check(queries: mx.array, keys: mx.array, values: mx.array) -> None:
+    """Raise a ValueError unless keys and values are those of the queries' sentences and heads."""
+    for name, array in (("queries", queries), ("keys", keys)):
+        if array.ndim != 4:
+            raise ValueError(f"{name} has {array.ndim} axes: expected 4")
+    batch, heads, _, dims = queries.shape
+    length = keys.shape[2]
+    expect_shape("keys", keys, (batch, heads, length, dims))
+    expect_shape("values", values, (batch, heads, length, dims))
+
+
+def applies(queries: mx.array, *others: mx.array) -> bool:
+    """Whether the kernels are made for such arrays (keys, values and the like)."""
+    return (
+        queries.dtype in DTYPES
+        and all(other.dtype == queries.dtype for other in others)
+        and queries.shape[3] in HEAD_DIMS
+        and 1 <= queries.shape[2] <= MAX_QUERIES
+        and all(0 not in other.shape for other in (queries, *others))
+    )
+
+
+def dispatch(
+    kernel: Kernel, backend: Backend, inputs: list[mx.array], **template: bool
+) -> mx.array:
+    """Run an attention kernel, whose first input are the queries."""
+    queries = inputs[0]
+    batch, heads, tokens, dims = queries.shape
+    room = next(room for room in (1, 2, 4, MAX_QUERIES) if tokens <= room)
+    (out,) = kernel(
+        backend,
+        inputs,
+        template={
+            "T": queries.dtype,
+            "HEAD_DIM": dims,
+            "QUERIES": room,
+            "GROUPS": GROUPS,
+            **template,
+        },
+        grid=(32 * GROUPS, heads, batch),
+        threadgroup=(32 * GROUPS, 1, 1),
+        outputs=[(queries.shape, queries.dtype)],
+    )
+    return out
+
+
+def attend_ops(
+    queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | str | None
+) -> mx.array:
+    """Scaled dot-product attention as MLX has it."""
+    scale = 1 / math.sqrt(queries.shape[-1])
+    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)

@@ -1,0 +1,55 @@
+// Attention of a decoder's tokens over the encoded source. The tokens of a sentence, which may be its
+// beams, share the source's keys and values, and each of those is read once for all of them.
+//
+//   queries       (batch, num_heads, tokens, HEAD_DIM), tokens <= QUERIES
+//   keys, values  (batch, num_heads, source_length, HEAD_DIM)
+//   mask          (batch, 1, 1, source_length), true where there is a token and no padding
+//   out           (batch, num_heads, tokens, HEAD_DIM), row by row
+//
+// Inputs may have any strides; those of a mask that masks nothing are 0.
+// Grid: (32 * GROUPS, num_heads, batch), one threadgroup for each head of each sentence.
+constexpr int ELEMENTS = HEAD_DIM / 32;
+
+threadgroup float highests[GROUPS];
+threadgroup float totals[GROUPS];
+threadgroup float sums[GROUPS * HEAD_DIM];
+
+const uint lane = thread_index_in_simdgroup;
+const uint group = simdgroup_index_in_threadgroup;
+const int64_t head = threadgroup_position_in_grid.y;
+const int64_t sentence = threadgroup_position_in_grid.z;
+const int tokens = queries_shape[2];
+const int source_length = keys_shape[2];
+
+float query[QUERIES][ELEMENTS];
+float highest[QUERIES];
+float total[QUERIES];
+float sum[QUERIES][ELEMENTS];
+begin_softmax(queries + sentence * queries_strides[0] + head * queries_strides[1], tokens,
+      queries_strides[2], queries_strides[3], lane, query, highest, total, sum);
+
+const auto own_keys = keys + sentence * keys_strides[0] + head * keys_strides[1];
+const auto own_values = values + sentence * values_strides[0] + head * values_strides[1];
+
+for (int slot = group; slot < source_length; slot += GROUPS) {
+  if (!mask[sentence * mask_strides[0] + slot * mask_strides[3]]) {  // the same for all lanes
+    continue;
+  }
+  float key[ELEMENTS];
+  float value[ELEMENTS];
+  load_vector<ELEMENTS>(own_keys + slot * keys_strides[2], keys_strides[3], lane, key);
+  load_vector<ELEMENTS>(own_values + slot * values_strides[2], values_strides[3], lane, value);
+  for (int t = 0; t < QUERIES; ++t) {
+    if (t < tokens) {
+      fold_slot<ELEMENTS>(query[t], key, value, highest[t], total[t], sum[t]);
+    }
+  }
+}
+
+auto own_out = out + (sentence * queries_shape[1] + head) * tokens * HEAD_DIM;
+for (int t = 0; t < QUERIES; ++t) {
+  if (t < tokens) {
+    merge_groups<T, ELEMENTS, GROUPS>(highest[t], total[t], sum[t], highests, totals, sums,
+                               own_out + t * HEAD_DIM, lane, group);
+  }
+}

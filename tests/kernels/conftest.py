@@ -1,0 +1,33 @@
+"""Kernels forced onto a Metal that is emulated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import metal_emu
+import pytest
+from mlx_speak.kernels import dispatch
+from support import needs
+
+from mlx_speak import kernels
+
+Emulated = Callable[..., AbstractContextManager[metal_emu.Emulator]]
+
+
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> Emulated:
+    """`with emulated(mode, schedule) as emulator:`, in which every kernel that applies is run."""
+    needs(metal_emu.cxx(), "a C++ compiler, to run Metal kernels")
+    monkeypatch.setattr(dispatch, "gpu", lambda: "metal")
+
+    @contextlib.contextmanager
+    def context(
+        mode: metal_emu.Mode = "plain",
+        schedule: metal_emu.Schedule = metal_emu.SCHEDULES[0],
+    ) -> Iterator[metal_emu.Emulator]:
+        with metal_emu.emulated(mode, schedule) as emulator, kernels.use("metal"):
+            yield emulator
+
+    return context

@@ -1,0 +1,202 @@
+"""Who runs what: choices, limits, errors, and what is built how often."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import kernel_cases as cases
+import metal_emu
+import mlx.core as mx
+import pytest
+from mlx_speak.kernels import dispatch
+from mlx_speak.kernels.decode_attention import KERNEL
+
+from mlx_speak import kernels
+from mlx_speak.errors import SpeakError
+
+OPERATION = kernels.OPERATIONS[0]
+
+
+def test_auto_takes_a_kernel_only_where_it_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    winner = replace(OPERATION, wins={"metal": "benchmarks/kernels.py on some chip"})
+    for here in (None, "metal", "cuda"):
+        monkeypatch.setattr(dispatch, "gpu", lambda here=here: here)
+        assert OPERATION.backend(True) == "ops"
+        assert winner.backend(True) == ("metal" if here == "metal" else "ops")
+        assert winner.backend(False) == "ops"
+    assert "wins on cuda" in winner.why()[1]
+    monkeypatch.setattr(dispatch, "gpu", lambda: "metal")
+    assert winner.why() == ("metal", "benchmarks/kernels.py on some chip")
+
+
+@pytest.mark.parametrize("name", cases.SMALL)
+def test_no_kernel_has_won_yet(name: str) -> None:
+    """Until a benchmark on a Mac says otherwise, "auto" is plain MLX, and nothing is claimed."""
+    case = cases.SMALL[name][0]
+    with metal_emu.emulated() as emulator:
+        case.operation(*case.arguments, **case.options)
+    assert not emulator.executed
+    assert all(not operation.wins for operation in kernels.OPERATIONS)
+
+
+def test_a_choice_lasts_until_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "gpu", lambda: "metal")
+    assert OPERATION.backend(True) == "ops"
+    with kernels.use("metal"):
+        assert OPERATION.backend(True) == "metal"
+        with kernels.use("ops"):
+            assert OPERATION.backend(True) == "ops"
+            assert 'use("ops")' in OPERATION.why()[1]
+        assert OPERATION.backend(True) == "metal"
+        with pytest.raises(ZeroDivisionError), kernels.use("auto"):
+            _ = 1 / 0
+        assert OPERATION.backend(True) == "metal"
+    assert OPERATION.backend(True) == "ops"
+
+
+def test_a_choice_holds_for_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that runs the models is not the one that a user calls from."""
+    monkeypatch.setattr(dispatch, "gpu", lambda: "metal")
+    seen: list[str] = []
+    with kernels.use("metal"):
+        thread = threading.Thread(target=lambda: seen.append(OPERATION.backend(True)))
+        thread.start()
+        thread.join()
+    assert seen == ["metal"]
+
+
+@pytest.mark.parametrize("choice", ["metal", "cuda"])
+def test_a_backend_that_is_not_here_is_refused(
+    monkeypatch: pytest.MonkeyPatch, choice: dispatch.Choice
+) -> None:
+    monkeypatch.setattr(dispatch, "gpu", lambda: None)
+    with pytest.raises(kernels.BackendNotAvailableError, match=f"{choice}.*the CPU") as caught:
+        kernels.use(choice)
+    assert isinstance(caught.value, SpeakError)
+    assert OPERATION.backend(True) == "ops"
+
+
+def test_a_choice_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="'gpu' is none of auto, metal, cuda, ops"):
+        kernels.use("gpu")  # type: ignore[arg-type]
+
+
+def test_the_cpu_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.cpu))
+    assert kernels.gpu() is None
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(cases.decode_attention(0), id="empty cache"),
+        pytest.param(cases.decode_attention(5, tokens=9), id="many tokens"),
+        pytest.param(cases.decode_attention(5, dims=32), id="small heads"),
+        pytest.param(cases.cross_attention(5, tokens=9), id="many tokens across"),
+        pytest.param(cases.cross_attention(5, dims=96), id="odd heads across"),
+    ],
+)
+def test_other_shapes_run_in_plain_mlx(emulated, case: cases.Case) -> None:
+    with emulated() as emulator:
+        assert not case.problem(case.operation, arithmetic=1e-5)
+    assert not emulator.executed
+
+
+def test_other_dtypes_run_in_plain_mlx(emulated) -> None:
+    case = cases.decode_attention(5)
+    queries, *others = case.arguments
+    with emulated() as emulator:
+        out = kernels.decode_attention(queries.astype(mx.float16), *others)
+        assert kernels.argmax(mx.array([[3, 5, 1]])).item() == 1
+        x = mx.ones((2, 4), mx.float16)
+        kernels.residual_layer_norm(x, x, mx.ones(4), mx.zeros(4), eps=1e-5)
+    assert out.dtype == mx.float32
+    assert not emulator.executed
+
+
+def test_every_axis_before_the_last_is_a_row(emulated) -> None:
+    x = mx.random.normal((2, 3, 40), key=mx.random.key(0))
+    weight, bias = mx.ones(40), mx.zeros(40)
+    with emulated() as emulator:
+        total, normed = kernels.residual_layer_norm(x, x, weight, bias, eps=1e-5)
+        best = kernels.argmax(x)
+        assert kernels.argmax(x[0, 0]).shape == ()
+    assert len(emulator.executed) == 5
+    expected = kernels.residual_layer_norm_ops(x, x, weight, bias, eps=1e-5)
+    assert total.shape == normed.shape == x.shape
+    assert mx.allclose(total, expected[0])
+    assert mx.allclose(normed, expected[1], atol=1e-6)
+    assert mx.array_equal(best, mx.argmax(x, axis=-1))
+
+
+def test_argmax_stays_in_the_row_whatever_it_finds(emulated) -> None:
+    rows = mx.array([[float("nan")] * 40, [-float("inf")] * 40, [float("nan")] * 39 + [1.0]])
+    with emulated():
+        best = kernels.argmax(rows)
+    assert best[1].item() == 0
+    assert (best < 40).all().item()
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        (lambda q, k, m: kernels.decode_attention(q, k, k[:, :, 1:], q, q), "values"),
+        (lambda q, k, m: kernels.decode_attention(q, k[:, :1], k, q, q), "keys"),
+        (lambda q, k, m: kernels.decode_attention(q, k, k, q[..., :8], q), "new_keys"),
+        (lambda q, k, m: kernels.decode_attention(q, k, k, q, k), "new_values"),
+        (lambda q, k, m: kernels.decode_attention(q, k, k, q, q, mask=m), "mask"),
+        (lambda q, k, m: kernels.decode_attention(q[0], k, k, q, q), "queries"),
+        (lambda q, k, m: kernels.cross_attention(q, k, k, mask=m[..., :4]), "mask"),
+        (lambda q, k, m: kernels.cross_attention(q, k, k, mask=m.astype(mx.int32)), "booleans"),
+        (lambda q, k, m: kernels.residual_layer_norm(q, k, m, m, eps=0), "residual"),
+        (lambda q, k, m: kernels.residual_layer_norm(q, q, m, m, eps=0), "weight"),
+        (lambda q, k, m: kernels.argmax(mx.zeros((3, 0))), "logits"),
+        (lambda q, k, m: kernels.argmax(mx.array(1.0)), "logits"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(call, names: str) -> None:
+    queries, keys = mx.zeros((1, 2, 1, 64)), mx.zeros((1, 2, 5, 64))
+    mask = mx.ones((1, 1, 1, 5), mx.bool_)
+    with pytest.raises(ValueError, match=names):
+        call(queries, keys, mask)
+
+
+def test_a_kernel_is_built_once(emulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many threads ask for it at the same time, and for whatever shapes."""
+    built = []
+    with emulated() as emulator:
+        factory = emulator.metal_kernel
+
+        def count(**options):
+            built.append(options["name"])
+            return factory(**options)
+
+        monkeypatch.setattr(mx.fast, "metal_kernel", count)
+        start = threading.Barrier(8)
+        results: list[str | None] = []
+
+        def run(length: int) -> None:
+            case = cases.decode_attention(length)
+            mx.eval(*case.arguments)
+            start.wait()
+            results.append(case.problem(case.operation))
+
+        threads = [threading.Thread(target=run, args=(length,)) for length in range(1, 9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == [None] * 8
+    assert built == [f"mlx_speak_{KERNEL.name}"]
+
+
+def test_the_listing_says_what_runs_and_why() -> None:
+    command = [sys.executable, "-m", "mlx_speak.kernels"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    for operation in kernels.OPERATIONS:
+        assert operation.name in run.stdout
+        assert all(f"{kernel.name}.metal" in run.stdout for kernel in operation.kernels)
+    assert "ops" in run.stdout

@@ -1,0 +1,138 @@
+"""Bugs planted in the kernels, which the tests must notice: they prove the proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import kernel_cases as cases
+import metal_emu
+import pytest
+from mlx_speak.kernels import dispatch
+
+BARRIER = "threadgroup_barrier(mem_flags::mem_threadgroup);"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A change to one file, and how it is noticed."""
+
+    operation: str
+    file: str
+    right: str
+    wrong: str
+    mode: metal_emu.Mode = "plain"
+    says: str = ""
+    """Part of the error; where empty, results are wrong under some schedule."""
+    occurrence: int = 0
+
+
+RACE = {"mode": "thread", "says": "data race"}
+READ = {"mode": "address", "says": "heap-buffer-overflow, READ"}
+WRITE = {"mode": "address", "says": "heap-buffer-overflow, WRITE"}
+
+ATTENTION = [
+    ("attention.h", BARRIER, "", RACE),
+    ("attention.h", BARRIER, "", {**RACE, "occurrence": 1}),
+    ("attention.h", BARRIER, "simdgroup_barrier(mem_flags::mem_threadgroup);", RACE),
+    ("attention.h", BARRIER, f"if (group < 8) {{ {BARRIER} }}", {"says": "threadgroup_barrier"}),
+    ("attention.h", "metal::max(top, highests[other])", "highests[other]", {}),
+    ("attention.h", "sum[i] * kept", "sum[i]", {}),
+    ("attention.h", "total * kept", "total", {}),
+    ("attention.h", "if (lane == 0) {\n    totals", "if (total > 0.0f) {\n    totals", {}),
+    ("attention.h", "score = simd_sum(score);", "if (query[0] > 0.0f) score = simd_sum(score);",
+     {"says": "divergence"}),
+    ("attention.h", "highests[group] = highest;", "highests[group + 1] = highest;", WRITE),
+    ("attention.h", "metal::rsqrt(float(32 * ELEMENTS))", "1.0f", {}),
+    ("attention.h", "d += GROUPS * 32", "d += 32", RACE),
+]  # fmt: skip
+
+BUGS = [
+    *(Bug(operation, file, right, wrong, **how)
+      for operation in ("decode_attention", "cross_attention")
+      for file, right, wrong, how in ATTENTION),
+    Bug("decode_attention", "decode_attention.metal", "slot < length + tokens", "slot < length"),
+    Bug("decode_attention", "decode_attention.metal", "fresh <= t)", "fresh < t)"),
+    Bug("decode_attention", "decode_attention.metal", "fresh <= t)", "true)"),
+    Bug("decode_attention", "decode_attention.metal", "if (fresh < 0)", "if (fresh <= 0)"),
+    Bug("decode_attention", "decode_attention.metal", "slot * mask_strides[3]", "slot"
+        " * mask_strides[3] + 1"),
+    Bug("decode_attention", "decode_attention.metal", "int slot = group;", "int slot = lane % 16;",
+        says="divergence"),
+    Bug("decode_attention", "decode_attention.metal", "slot < length + tokens",
+        "slot <= length + tokens", **READ),
+    Bug("decode_attention", "decode_attention.metal", "own_out + t * HEAD_DIM",
+        "own_out + (t + 1) * HEAD_DIM", **WRITE),
+    Bug("decode_attention", "decode_attention.metal", "queries_shape[1] + head)", "1 + 0)", **RACE),
+    Bug("cross_attention", "cross_attention.metal", "continue;", ""),
+    Bug("cross_attention", "cross_attention.metal", "sentence * mask_strides[0] +", ""),
+    Bug("cross_attention", "cross_attention.metal", "slot += GROUPS", "slot += GROUPS + 1"),
+    Bug("cross_attention", "cross_attention.metal", "slot < source_length", "slot <= source_length",
+        **READ),
+    Bug("cross_attention", "cross_attention.metal", "own_values + slot", "own_keys + slot"),
+    Bug("cross_attention", "cross_attention.metal", "own_out + t * HEAD_DIM", "own_out"),
+    Bug("residual_layer_norm", "reduction.h", BARRIER, "", **RACE),
+    Bug("residual_layer_norm", "reduction.h", "shared[group] =", "shared[group + 1] =", **WRITE),
+    Bug("residual_layer_norm", "reduction.h", "if (lane == 0)", "if (lane == 0 && value != 0.0f)"
+        " if (group > 0)"),
+    Bug("residual_layer_norm", "residual_layer_norm.metal", "float(own_sum[d]);", "added;"),
+    Bug("residual_layer_norm", "residual_layer_norm.metal", "parts_of_variance, lane",
+        "parts_of_mean, lane", **RACE),
+    Bug("residual_layer_norm", "residual_layer_norm.metal", "row * dims", "0", **RACE),
+    Bug("residual_layer_norm", "residual_layer_norm.metal", "d < dims;", "d <= dims;", **READ),
+    Bug("residual_layer_norm", "residual_layer_norm.metal", "variance + eps[0]",
+        "variance - mean * mean"),
+    Bug("residual_layer_norm", "residual_layer_norm.metal", "own_normed[d]", "own_normed[d + 1]",
+        **WRITE),
+    Bug("argmax", "argmax.h", BARRIER, "", **RACE),
+    Bug("argmax", "argmax.h", BARRIER, f"if (group == 0) {{ {BARRIER} }}",
+        says="already returned"),
+    Bug("argmax", "argmax.h", "lane < uint(GROUPS)", "lane <= uint(GROUPS)", **READ),
+    Bug("argmax", "argmax.h", "simd_min(best == highest ? at : NO_INDEX)",
+        "simd_max(best == highest ? at : 0u)"),
+    Bug("argmax", "argmax.h", "value > best", "value >= best"),
+    Bug("argmax", "argmax.h", "values[group] = best", "values[0] = best", **RACE),
+    Bug("argmax", "argmax_parts.metal", "begin + PART,", "begin + PART - 1,"),
+    Bug("argmax", "argmax_parts.metal", "metal::min(begin + PART, int(logits_shape[1]))",
+        "begin + PART", **READ),
+    Bug("argmax", "argmax_parts.metal", "indices[row * parts + part]", "indices[part]", **RACE),
+    Bug("argmax", "argmax_parts.metal", "-INFINITY", "0.0f"),
+    Bug("argmax", "argmax_best.metal", "part < parts;", "part <= parts;", **READ),
+    Bug("argmax", "argmax_best.metal", "out[row]", "out[0]", **RACE),
+]  # fmt: skip
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, bug: Bug) -> None:
+    """Have the kernels read the file with the bug in it."""
+    read = dispatch.read
+
+    def changed(name: str) -> str:
+        text = read(name)
+        if name != bug.file:
+            return text
+        parts = text.split(bug.right)
+        assert len(parts) > bug.occurrence + 1, f"{bug.right!r} is no longer in {name}"
+        at = bug.occurrence + 1
+        return bug.right.join(parts[:at]) + bug.wrong + bug.right.join(parts[at:])
+
+    monkeypatch.setattr(dispatch, "read", changed)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.operation}: {bug.wrong}")
+def test_a_planted_bug_is_noticed(emulated, monkeypatch: pytest.MonkeyPatch, bug: Bug) -> None:
+    plant(monkeypatch, bug)
+    if bug.says:
+        case = cases.SMALL[bug.operation][0]
+        with emulated(bug.mode), pytest.raises(metal_emu.KernelError, match=bug.says):
+            case.operation(*case.arguments, **case.options)
+        return
+    problems = []
+    for case in cases.SMALL[bug.operation]:
+        for schedule in metal_emu.SCHEDULES:
+            with emulated(schedule=schedule):
+                problems.append(case.problem(case.operation))
+    assert any(problems)
+
+
+def test_every_operation_has_bugs_enough() -> None:
+    for name in cases.SMALL:
+        assert len([bug for bug in BUGS if bug.operation == name]) >= 5
