@@ -66,7 +66,7 @@ def convert_nllb(
     source, destination = Path(source).expanduser(), Path(destination).expanduser()
     hub_config = read_config(source, "m2m_100")
     config = NLLBConfig.from_dict(hub_config)
-    kind = tokenizer_kind(source)
+    kind = tokenizer_kind(source, hub_config)
     languages = read_language_token_ids(source, kind, config.vocab_size)
     license, origin = _provenance(source, hub_config, kind)
     reporter.say("nllb", f"licence: {license}")
@@ -75,6 +75,12 @@ def convert_nllb(
             "nllb",
             f"{source} has no sentencepiece.bpe.model: the network can be loaded, but will not "
             "translate until that file (of the model it was trained from) is put beside it",
+        )
+    if kind == "small100":
+        reporter.say(
+            "nllb",
+            "SMaLL-100 wants the target language before the source, which no translator here does "
+            "yet: the network alone can be loaded",
         )
     tensors = arrange(source, read_checkpoint(source), config)
     parts = [part for pieces in tensors.values() for part in pieces]
@@ -234,20 +240,28 @@ _LICENSES = (
 
 def _provenance(source: Path, config: Mapping[str, Any], kind: str) -> tuple[str, str]:
     """The licence of a checkpoint, and where it is from."""
-    name = str(config.get("_name_or_path") or source.name)
+    repository, origin = source.name, source.name
     if match := re.search(r"models--([^/]+)--([^/]+)/snapshots/(\w+)$", str(source.absolute())):
-        name = f"{match[1]}/{match[2]}"
-        origin = f"https://huggingface.co/{name}/tree/{match[3]}"
-    else:
-        origin = name
-    for pattern, license in _LICENSES:
-        if re.fullmatch(pattern, name):
-            return license, origin
+        repository = f"{match[1]}/{match[2]}"
+        origin = f"https://huggingface.co/{repository}/tree/{match[3]}"
     readme = source / "README.md"
     text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
-    if match := re.match(r"---\n(?:.*\n)*?license:[ \"']*([\w.-]+)", text):
-        commercial = "" if "-nc" not in match[1].lower() else " (non-commercial use only)"
-        return match[1].upper() + commercial, origin
+    stated = re.match(r"---\n(?:(?!---).*\n)*?license:[ \"']*([\w.-]+)", text)
+    if license := _known_license(repository):
+        return license, origin
+    if stated:
+        commercial = "" if "-nc" not in stated[1].lower() else " (non-commercial use only)"
+        return stated[1].upper() + commercial, origin
+    base = str(config.get("_name_or_path", ""))
+    if license := _known_license(base):
+        return f"{license}, that of {base}", origin
     if kind == "nllb":
         return f"not stated; NLLB-200 itself is {_NON_COMMERCIAL}", origin
     return "not stated; M2M100 itself is MIT", origin
+
+
+def _known_license(repository: str) -> str | None:
+    for pattern, license in _LICENSES:
+        if re.fullmatch(pattern, repository):
+            return license
+    return None

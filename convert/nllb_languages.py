@@ -7,17 +7,27 @@ another way; where there are none, or they do not speak of languages, the origin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mlx_speak.errors import ModelFormatError, UnknownLanguageError
 from mlx_speak.languages import Language
 from mlx_speak.model_folder import read_json
 
 
-def tokenizer_kind(folder: Path) -> str:
-    """ "m2m_100" for a vocabulary numbered by a dictionary, "nllb" for one that numbers itself."""
-    return "m2m_100" if (folder / "vocab.json").is_file() else "nllb"
+def tokenizer_kind(folder: Path, config: Mapping[str, Any]) -> str:
+    """How the vocabulary is numbered: "nllb" by itself, "m2m_100" by a dictionary.
+
+    "small100" is as the latter, but used otherwise (Mohammadshahi et al. 2022): the target language
+    stands before the source. Only its name tells such a checkpoint from others.
+    """
+    if not (folder / "vocab.json").is_file():
+        return "nllb"
+    path = folder.absolute()  # in the hub's cache, REPOSITORY/snapshots/COMMIT
+    names = f"{path.name} {path.parents[1].name} {config.get('_name_or_path')}".lower()
+    own = (folder / "tokenization_small100.py").is_file()
+    return "small100" if own or re.search(r"small-?100\b", names) else "m2m_100"
 
 
 def read_language_token_ids(folder: Path, kind: str, vocab_size: int) -> dict[str, int]:
@@ -50,7 +60,7 @@ def read_language_token_ids(folder: Path, kind: str, vocab_size: int) -> dict[st
 
 def _first(folder: Path, kind: str) -> int:
     """The id after those of the vocabulary's pieces."""
-    if kind == "m2m_100":
+    if kind != "nllb":
         return len(read_json(folder / "vocab.json"))
     path = folder / "sentencepiece.bpe.model"
     if not path.is_file():
