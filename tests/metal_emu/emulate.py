@@ -106,7 +106,8 @@ def check_types(call: KernelCall) -> None:
 def emulated(mode: Mode = "plain", schedule: Schedule = SCHEDULES[0]) -> Iterator[Emulator]:
     """Within the block, kernels that `mx.fast.metal_kernel` makes run on the emulator.
 
-    They run when they are called, not when their results are evaluated.
+    They run when they are called, not when their results are evaluated, and in one thread only:
+    MLX knows for the whole process whether it is tracing.
     """
     emulator = Emulator(mode, schedule)
     with mock.patch.object(mx.fast, "metal_kernel", emulator.metal_kernel):
