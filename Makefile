@@ -1,5 +1,5 @@
-# make speak, make test, make bench: each installs what it needs into .venv and, on Linux as root,
-# system packages through apt. Nothing but Python and make has to be there before.
+# make speak, make test, make bench, make figures: each installs what it needs into .venv and, on
+# Linux as root, system packages through apt. Nothing but Python and make has to be there before.
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ FIND_CARD := import sounddevice; sounddevice.query_devices(kind='output')
 # Spinning OpenMP threads slow each other down where cores are few.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: speak test lint bench clean
+.PHONY: speak test lint bench figures clean
 
 speak: .venv/speak
 	$(BIN)/python -m mlx_speak.convert packages
@@ -36,9 +36,15 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Measures every engine and prints it; `figures` does so for README and writes it there.
 bench: .venv/test
-	$(BIN)/python benchmarks/translation.py
+	$(BIN)/python benchmarks/translation.py --model bergamot
+	$(BIN)/python benchmarks/translation.py --model nllb
 	$(BIN)/python benchmarks/speech.py
+	$(BIN)/python benchmarks/drafting.py
+
+figures: .venv/test
+	$(BIN)/python benchmarks/figures.py
 
 .venv/speak: pyproject.toml
 ifdef LINUX

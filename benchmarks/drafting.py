@@ -13,14 +13,12 @@ products that the limits in drafting.py are chosen by, on that model with random
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
 import random
 import statistics
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -33,6 +31,7 @@ import mlx.core as mx
 import numpy as np
 from workers import Worker, machine, use_own_processor
 
+from mlx_speak.languages import Language
 from mlx_speak.text.sentences import split_sentences
 from mlx_speak.translation.bergamot import BergamotDecoder, BergamotTranslator
 from mlx_speak.translation.drafting import Report, verified_greedy
@@ -260,17 +259,9 @@ def real_sentences(translator: BergamotTranslator, count: int) -> list[str]:
 
 def frequent_words(language: str) -> list[str]:
     """wordfreq's words of a language, the most frequent first (CC BY-SA 4.0)."""
-    import msgpack
-    from mlx_speak.convert import fetch
+    from mlx_speak.convert import corpora
 
-    package = fetch.pypi("wordfreq", "3.1.1", sha256=_WORDFREQ)
-    with zipfile.ZipFile(package) as wheel:
-        data = wheel.read(f"wordfreq/data/large_{language}.msgpack.gz")
-    _, *bins = msgpack.unpackb(gzip.decompress(data))
-    return [word for words in bins for word in words]
-
-
-_WORDFREQ = "4b1c6ecffc6198be3396d5cf871c4423ca71c907c231348d352dd54d62b97473"
+    return list(corpora.words(corpora.WORDFREQ.fetch(), Language.parse(language)))
 
 
 def both(pair: str, count: int) -> dict[str, Any]:
