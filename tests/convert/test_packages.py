@@ -17,12 +17,11 @@ from mlx_speak.convert import fetch, packages
 from mlx_speak.convert.__main__ import main
 from mlx_speak.convert.folder import atomic_folder, save_model
 from mlx_speak.convert.report import Reporter
+from registry import write_tarball, write_wheel
 
 from mlx_speak import hub
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
 from mlx_speak.model_folder import read_config
-
-from .registry import write_tarball, write_wheel
 
 PARTS = [b"On", b"n", b"x", b"!"]
 

@@ -11,12 +11,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import sentencepiece
-from convert.registry import write_tarball, write_wheel
 from mlx_speak.convert import corpora, vocabulary
 from mlx_speak.convert.__main__ import main
 from mlx_speak.convert.corpora import DJANGO, UDHR, WORDFREQ, Corpus
 from mlx_speak.convert.fetch import MissingClientError
 from mlx_speak.convert.vocabulary import build_vocabulary, choose, total
+from registry import write_tarball, write_wheel
 from support import figure, needs
 from translation.nllb_folder import TEXTS, write_folder
 

