@@ -8,8 +8,6 @@ import mlx.core as mx
 
 from .dispatch import DTYPES, Backend, Kernel, expect_shape
 
-GROUPS = 16
-"""SIMD groups of a threadgroup, among which the slots are shared out."""
 MAX_QUERIES = 8
 """Tokens that one dispatch serves: each of them takes registers in every lane."""
 HEAD_DIMS = (64, 128)
@@ -46,6 +44,7 @@ def dispatch(
     queries = inputs[0]
     batch, heads, tokens, dims = queries.shape
     room = next(room for room in (1, 2, 4, MAX_QUERIES) if tokens <= room)
+    groups = _groups(room, dims)
     (out,) = kernel(
         backend,
         inputs,
@@ -53,14 +52,23 @@ def dispatch(
             "T": queries.dtype,
             "HEAD_DIM": dims,
             "QUERIES": room,
-            "GROUPS": GROUPS,
+            "GROUPS": groups,
             **template,
         },
-        grid=(32 * GROUPS, heads, batch),
-        threadgroup=(32 * GROUPS, 1, 1),
+        grid=(32 * groups, heads, batch),
+        threadgroup=(32 * groups, 1, 1),
         outputs=[(queries.shape, queries.dtype)],
     )
     return out
+
+
+def _groups(queries: int, head_dim: int) -> int:
+    """SIMD groups of a threadgroup, among which the slots are shared out.
+
+    Queries and sums stand in registers, and a GPU that has too few of them for all threads of a
+    threadgroup refuses to run it: Apple's have some hundred for each of 512.
+    """
+    return 16 if queries * head_dim <= 512 else 8
 
 
 def attend_ops(

@@ -213,7 +213,8 @@ def attention_cases(case: Callable[..., Case]) -> Iterator[Case]:
     for dtype in (mx.float16, mx.bfloat16):
         yield case(33, dtype, tokens=4, dims=128, masked=True)
         yield case(33, dtype, dims=128)
-    yield case(37, tokens=8, dims=128, batch=2, heads=3)
+    for dtype in DTYPES:
+        yield case(37, dtype, tokens=8, dims=128, batch=2, heads=3)
 
 
 def norm_cases() -> Iterator[Case]:
