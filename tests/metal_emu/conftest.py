@@ -34,7 +34,7 @@ class SmallKernel:
         init_value: float | None = None,
     ) -> mx.array:
         """Run it over inputs that its body knows as a, b, c."""
-        kernel = mx.fast.metal_kernel(
+        kernel: Any = mx.fast.metal_kernel(
             name="small",
             input_names=list("abc"[: len(inputs)]),
             output_names=["out"],

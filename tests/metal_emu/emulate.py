@@ -149,7 +149,7 @@ def _memory(array: np.ndarray[Any, Any], strides: Sequence[int]) -> np.ndarray[A
 def _output(
     shape: Sequence[int], dtype: mx.Dtype, init_value: float | None, poison: int
 ) -> np.ndarray[Any, Any]:
-    array = np.empty(tuple(shape), _NUMPY[dtype])
+    array: np.ndarray[Any, Any] = np.empty(tuple(shape), _NUMPY[dtype])
     if init_value is None:
         array.reshape(-1).view(np.uint8)[:] = poison
     else:

@@ -105,4 +105,6 @@ def test_comments_and_literals(small) -> None:
     with metal_emu.emulated() as emulator:
         out = small(body)(shape=(4,), threads=1, threadgroup=1)
     assert out.tolist() == pytest.approx([0.6, 485, 3.5, 1 / 3])
-    assert emulator.executed[0].statistics.threadgroup_memory == 32
+    statistics = emulator.executed[0].statistics
+    assert statistics is not None
+    assert statistics.threadgroup_memory == 32

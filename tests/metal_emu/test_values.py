@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ LANE = "thread_index_in_simdgroup"
 @pytest.mark.parametrize("schedule", metal_emu.SCHEDULES, ids=lambda s: f"{s.order}{s.seed}")
 def test_simdgroup_functions(small, schedule) -> None:
     """Over 48 lanes: the second SIMD group is half full."""
-    functions = {
+    functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "simd_sum(x)": lambda x: np.full_like(x, x.sum()),
         "simd_max(x)": lambda x: np.full_like(x, x.max()),
         "simd_min(x)": lambda x: np.full_like(x, x.min()),
@@ -172,11 +174,10 @@ def test_bfloats_are_mlxs(small) -> None:
     body = "uint i = thread_position_in_grid.x; out[i] = bfloat16_t(a[i]);"
     bits = np.random.default_rng(0).integers(0, 2**32, 4096, dtype=np.uint32)
     bits[:1024] = bits[:1024] & 0xFFFF0000 | 0x8000  # exactly between two
-    floats = bits.view(np.float32)
-    floats = mx.array(floats[np.isfinite(floats)])
-    n = floats.size
+    wide = bits.view(np.float32)
+    floats = mx.array(wide[np.isfinite(wide)])
     with metal_emu.emulated():
-        out = small(body)(floats, shape=(n,), dtype=mx.bfloat16, threads=n)
+        out = small(body)(floats, shape=floats.shape, dtype=mx.bfloat16, threads=floats.size)
     assert mx.array_equal(out.view(mx.uint16), floats.astype(mx.bfloat16).view(mx.uint16))
 
 

@@ -6,7 +6,7 @@ call, and hands over the primitive with everything MLX would send to the GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class KernelCall:
     """Whether MLX copies inputs that are not contiguous before the kernel reads them."""
 
 
-def trace(kernel: Callable[..., Any], inputs: Sequence[mx.array], **call: Any) -> KernelCall:
+def trace(kernel: Any, inputs: Sequence[mx.array], **call: Any) -> KernelCall:
     """Trace one call of a kernel that `mx.fast.metal_kernel` made.
 
     Args:
