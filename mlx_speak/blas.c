@@ -145,8 +145,12 @@ static inline float sum(lanes v) {
 }
 
 /* Rows and columns of C computed together: each number that is loaded is used so many times, and
- * the sums still fit 16 vector registers. */
+ * the sums still fit the vector registers, of which AVX-512 has 32 and others 16. */
+#if defined(__AVX512F__)
+enum { TILE_ROWS = 4, TILE_COLUMNS = 6 };
+#else
 enum { TILE_ROWS = 2, TILE_COLUMNS = 6 };
+#endif
 
 /* Floats of each row of B that are on their way from memory while others are multiplied. */
 enum { AHEAD = 256 };
@@ -200,6 +204,7 @@ static void compute_few_rows(const product *p) {
     }
     for (; row + TILE_ROWS <= p->m; row += TILE_ROWS)
       tile(p, row, column, TILE_ROWS, TILE_COLUMNS, ONLY_ROWS, packed);
+    for (; row + 2 <= p->m; row += 2) tile(p, row, column, 2, TILE_COLUMNS, ONLY_ROWS, packed);
     for (; row < p->m; row++) tile(p, row, column, 1, TILE_COLUMNS, ONLY_ROWS, packed);
   }
   for (; column < p->n; column++)
