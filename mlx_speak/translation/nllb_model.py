@@ -282,10 +282,6 @@ class NLLB(nn.Module):
         found = table[offset + config.pad_token_id].astype(x.dtype)
         return x + mx.where(places[..., None], found, 0)
 
-    def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
-        """Converted folders hold the parameters under their own names: nothing to do."""
-        return weights
-
 
 _FLOAT16_LIMIT = 65504.0 - 1000
 

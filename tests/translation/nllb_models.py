@@ -12,6 +12,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_map
+from mlx_speak.convert.nllb import parameter_names
 from support import package
 
 from mlx_speak.translation.nllb_model import NLLB, NLLBConfig
@@ -28,7 +29,10 @@ def tiny() -> tuple[NLLB, dict[str, np.ndarray]]:
     hub = mx.load(str(FIXTURE / "model.safetensors"))
     model = NLLB(config)
     model.load_weights(
-        [(ours, mx.concatenate([hub[n] for n in names])) for ours, names in _names(config)]
+        [
+            (ours, mx.concatenate([hub[n] for n in names]))
+            for ours, names in parameter_names(config).items()
+        ]
     )
     mx.eval(model.parameters())
     with np.load(FIXTURE / "oracle.npz") as oracle:
@@ -132,44 +136,7 @@ def random_sources(
 def _hub_weights(model: NLLB, torch: ModuleType) -> dict[str, Any]:
     ours = dict(tree_flatten(model.parameters()))
     hub = {}
-    for name, names in _names(model.config):
+    for name, names in parameter_names(model.config).items():
         parts = np.split(np.asarray(ours[name]), len(names))
         hub |= {n: torch.from_numpy(part) for n, part in zip(names, parts, strict=True)}
     return hub
-
-
-def _names(config: NLLBConfig) -> list[tuple[str, list[str]]]:
-    """Each of our parameters, and those of the hub's checkpoints that it is made of, in order."""
-    names = [("embedding.weight", ["model.shared.weight"])]
-    for stack, count in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
-        parts = {f"{stack}.norm": [f"model.{stack}.layer_norm"]}
-        for i in range(count):
-            sublayers = _DECODER_SUBLAYERS if stack == "decoder" else _ENCODER_SUBLAYERS
-            for ours, theirs in sublayers.items():
-                parts[f"{stack}.layers.{i}.{ours}"] = [
-                    f"model.{stack}.layers.{i}.{name}" for name in theirs
-                ]
-        for ours, hub in parts.items():
-            names += [(f"{ours}.{x}", [f"{n}.{x}" for n in hub]) for x in ("weight", "bias")]
-    return names
-
-
-_FEED_FORWARD = {
-    "feed_forward_norm": ["final_layer_norm"],
-    "feed_forward.up": ["fc1"],
-    "feed_forward.down": ["fc2"],
-}
-_ENCODER_SUBLAYERS = {
-    "attention_norm": ["self_attn_layer_norm"],
-    "attention.query_key_value": [f"self_attn.{x}_proj" for x in "qkv"],
-    "attention.output": ["self_attn.out_proj"],
-    **_FEED_FORWARD,
-}
-_DECODER_SUBLAYERS = {
-    **{f"self_{ours}": theirs for ours, theirs in _ENCODER_SUBLAYERS.items() if "att" in ours},
-    "cross_attention_norm": ["encoder_attn_layer_norm"],
-    "cross_attention.query": ["encoder_attn.q_proj"],
-    "cross_attention.key_value": [f"encoder_attn.{x}_proj" for x in "kv"],
-    "cross_attention.output": ["encoder_attn.out_proj"],
-    **_FEED_FORWARD,
-}
