@@ -29,6 +29,7 @@ COMMANDS = {
     "speech": ["speech.py"],
     "bergamot": ["translation.py", "--model", "bergamot"],
     "nllb": ["translation.py", "--model", "nllb"],
+    "drafting": ["drafting.py"],
 }
 """The benchmarks whose results README shows, in its order."""
 
@@ -58,11 +59,13 @@ def measure(name: str) -> None:
 
 
 def condense(found: Any) -> Any:
-    """Results without the single measurements, and to four digits."""
+    """Results to four digits, without the single measurements or where libraries lie here."""
     if isinstance(found, dict):
         return {key: condense(value) for key, value in found.items() if key != "raw"}
     if isinstance(found, list):
         return [condense(value) for value in found]
+    if isinstance(found, str):
+        return found.partition(", from /")[0]
     return float(f"{found:.4g}") if isinstance(found, float) else found
 
 
@@ -110,14 +113,13 @@ def speech(found: dict[str, Any]) -> str:
 
 def bergamot(found: dict[str, Any]) -> str:
     """Bergamot's table: how long a text takes, and whether the output is the native engine's."""
-    titles = {"en-pt": "English → Portuguese", "pt-en": "Portuguese → English"}
     rows = []
     for pair, results in found["pairs"].items():
         ours, native = results["engines"]
         same = round(native["identical_to_ours"] * results["texts"])
         rows.append(
             [
-                titles[pair],
+                _PAIRS[pair],
                 f"**{ours['p50_ms']:.1f} ms**",
                 _against(ours["p50_ms"], native["p50_ms"], "ms", 1),
                 f"{same} of {results['texts']}",
@@ -165,9 +167,47 @@ def nllb(found: dict[str, Any]) -> str:
         "memory",
         "same tokens",
     ]
-    weights = found["weights"]
-    return f"{_table(heads, rows)}\n\nWeights: {weights[0].lower()}{weights[1:]}."
+    text = f"{_table(heads, rows)}\n\nWeights: {found['weights']}."
+    if "misses_per_100_tokens" in engines[first]:
+        text += f" Measured: {engines[first]['misses_per_100_tokens']:.1f} %."
+    return text
 
+
+def drafting(found: dict[str, Any]) -> str:
+    """The tables of drafts, and of vocabularies."""
+    drafts, vocabularies = [], []
+    for pair, results in found["pairs"].items():
+        cells = [
+            f"{row['passes']:.1f} for {row['steps']:.1f} ({row['times_fewer']:.1f}×)"
+            for row in results["drafts"]
+            if row["withheld_words"]
+        ]
+        drafts.append([_PAIRS[pair], *cells])
+        for row in results["restriction"]:
+            vocabularies.append(
+                [
+                    _PAIRS[pair],
+                    f"{row['vocabulary']:,}",
+                    f"{row['misses_per_token']:.1%}",
+                    f"{row['share_of_bytes']:.0%}",
+                ]
+            )
+    pairs = found["pairs"].values()
+    missing = [row["withheld_words"] for row in next(iter(pairs))["drafts"]]
+    lacks = ["its last word" if n == 1 else f"its last {n} words" for n in missing if n]
+    different = sum(row["different"] for results in pairs for row in results["drafts"])
+    heads = ["Passes for steps, a draft lacking", *lacks]
+    same = "No translation differed." if not different else f"{different} translations differed."
+    tokens = [
+        "Vocabulary restriction, Bergamot",
+        "tokens",
+        "misses",
+        "bytes read, NLLB-600M's sizes",
+    ]
+    return f"{_table(heads, drafts)}\n\n{same}\n\n{_table(tokens, vocabularies)}"
+
+
+_PAIRS = {"en-pt": "English → Portuguese", "pt-en": "Portuguese → English"}
 
 _NLLB_NAMES = {
     "mlx_speak fp32": "mlx_speak, fp32",
@@ -180,6 +220,7 @@ _TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "speech": speech,
     "bergamot": bergamot,
     "nllb": nllb,
+    "drafting": drafting,
 }
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from typing import Any
 import nllb_weights
 import roofline
 from nllb_engines import DEFAULTS, ENGINES, OURS, Task, Tokens, make, prepare
-from workers import Worker, cores, take_turns
+from workers import Worker, cores, take_turns, use_threads
 
 from mlx_speak.home import home
 
@@ -98,8 +99,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[32, 8, 64],
         help="tokens of the random sentences; the first is the one reported",
     )
-    parser.add_argument("--sentences", type=int, default=8, help="of each length")
-    parser.add_argument("--batches", type=int, default=2, help=f"of {BATCH} sentences")
+    parser.add_argument("--sentences", type=int, default=6, help="of the first length")
+    parser.add_argument("--batches", type=int, default=1, help=f"of {BATCH} sentences")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -107,11 +108,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     names = options.engines or DEFAULTS[options.device]
     if unknown := [name for name in names if name not in ENGINES]:
         raise SystemExit(f"no engine {unknown[0]!r}; there are {', '.join(ENGINES)}")
+    use_threads(options.threads)
     task, sources, weights = (_real_task if options.weights else _random_task)(options)
     print(f"weights: {weights}")
     results, missing, bandwidth = measure(names, task, sources, options.batches)
     found = {
-        **summary(results, [len(sources[0])] if options.weights else options.lengths, bandwidth),
+        **summary(results, sources, bandwidth),
         "weights": weights,
         "device": task.device,
         "threads": task.threads,
@@ -129,11 +131,14 @@ def _random_task(options: argparse.Namespace) -> tuple[Task, list[list[Tokens]],
     vocabulary = json.loads((hub / "vocabulary.json").read_text(encoding="utf-8"))
     target = shape.languages.start + 79
     task = Task(hub, hub.parent, vocabulary, target, options.device, options.threads)
+    # Half as many of the lengths that only show how a sentence's time grows.
+    counts = [options.sentences, *[-(-options.sentences // 2)] * (len(options.lengths) - 1)]
     sources = [
-        nllb_weights.sentences(shape, options.sentences, length) for length in options.lengths
+        nllb_weights.sentences(shape, count, length)
+        for count, length in zip(counts, options.lengths, strict=True)
     ]
     about = (
-        f"RANDOM, in the shape of {options.shape}; about {options.misses:.1%} of the tokens lie "
+        f"random, in the shape of {options.shape}; about {options.misses:.1%} of the tokens lie "
         f"outside of the target language's {count}"
     )
     return task, sources, about
@@ -147,7 +152,7 @@ def _real_task(options: argparse.Namespace) -> tuple[Task, list[list[Tokens]], s
     from mlx_speak.translation.tokenizer import NLLBTokenizer
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "translation"))
-    from bitext import udhr
+    from bitext import django, udhr
 
     folder = Path(options.weights).expanduser()
     if not folder.is_dir():
@@ -158,12 +163,14 @@ def _real_task(options: argparse.Namespace) -> tuple[Task, list[list[Tokens]], s
     task = Task(folder, cache, [], 0, options.device, options.threads, ends=True)
     converted = prepare(f"{OURS} fp32", task)
     command = [sys.executable, "-m", "mlx_speak.convert", "vocabulary", str(converted)]
-    subprocess.run([*command, "--language", options.target], check=True)
+    chosen = ["--language", options.target, "--size", str(options.vocabulary)]
+    subprocess.run([*command, *chosen], check=True)
     vocabulary = Vocabulary.load(converted / "vocabulary" / f"{target.flores}.safetensors")
     tokenizer = NLLBTokenizer.load(converted, hub.read_config(converted))
     english = Language.parse("en")
-    texts = [text for text, _ in udhr()][: options.sentences]
-    sources = [tokenizer.encode(text, english) for text in texts]
+    texts = [text for text, _ in udhr() + django()]
+    random.Random(0).shuffle(texts)
+    sources = [tokenizer.encode(text, english) for text in texts[: options.sentences]]
     task = replace(
         task,
         vocabulary=vocabulary.ids.tolist(),
@@ -196,6 +203,8 @@ def measure(
         _, cold, _ = worker([sources[0][0]], _limit(sources[0][0], task))
         workers[name], results[name] = worker, Result(worker.about, worker.load_seconds, cold)
     probe = Worker(roofline.make, task.device, task.threads)
+    if not workers or probe.error:
+        raise SystemExit("\n".join(f"{name}: {reason}" for name, reason in missing.items()))
     bandwidth = [probe()]
     turn = 0
     for group in sources:
@@ -227,15 +236,17 @@ def _time(worker: Worker, source: Tokens, limit: int) -> Timing:
     return Timing(len(source), targets[0], seconds, first, encoder, read)
 
 
-def summary(results: dict[str, Result], lengths: list[int], bandwidth: float) -> dict[str, Any]:
-    """Ratios first. Rows are of the first length, `lengths` has whole sentences of all.
+def summary(
+    results: dict[str, Result], sources: list[list[Tokens]], bandwidth: float
+) -> dict[str, Any]:
+    """Ratios first. All but the sweep over the lengths is of the first length.
 
     Args:
-        results: of each engine, the first of them ours; its timings come length by length.
-        lengths: tokens of the sources, or for real ones how many there are.
+        results: of each engine, the first of them ours.
+        sources: as `measure` has them.
         bandwidth: bytes a second.
     """
-    count = len(next(iter(results.values())).timings) // len(lengths)
+    count = len(sources[0])
     ours, *others = results
     rows = {name: _row(result, count, bandwidth) for name, result in results.items()}
     ratios = {
@@ -263,14 +274,15 @@ def summary(results: dict[str, Result], lengths: list[int], bandwidth: float) ->
         }
         for one in results
     }
-    sweep = {
-        str(length): {
-            name: 1e3
-            * statistics.median(x.seconds for x in result.timings[i * count : (i + 1) * count])
+    sweep = {}
+    start = 0
+    for group in sources:
+        tokens = round(statistics.median(map(len, group))) - 2  # its language and `</s>`
+        sweep[str(tokens)] = {
+            name: 1e3 * statistics.median(x.seconds for x in result.timings[start:][: len(group)])
             for name, result in results.items()
         }
-        for i, length in enumerate(lengths)
-    }
+        start += len(group)
     return {
         "ratios": ratios,
         "engines": rows,
@@ -278,7 +290,7 @@ def summary(results: dict[str, Result], lengths: list[int], bandwidth: float) ->
         "agreement": agreement,
         "bandwidth_gb_per_s": bandwidth / 1e9,
         "sentences": count,
-        "source_tokens": lengths[0],
+        "source_tokens": int(next(iter(sweep))),
     }
 
 

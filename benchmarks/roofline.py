@@ -50,6 +50,8 @@ def _read_cpu(threads: int) -> Callable[[], float]:
 def _read_gpu() -> Callable[[], float]:
     import mlx.core as mx
 
+    if not mx.is_available(mx.gpu):
+        raise ImportError("MLX has no GPU here")
     numbers = mx.ones(_SIZE // 4, mx.float32, stream=mx.gpu)
     mx.eval(numbers)
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from workers import Worker, machine, take_turns, use_own_processor
+from workers import Worker, machine, take_turns, use_own_processor, use_threads
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the reference that tests use
 
@@ -293,9 +293,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     options = parser.parse_args()
     dropped = use_own_processor()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(options.threads)
+    use_threads(options.threads)
 
     here = machine() | {
         "threads": str(options.threads),

@@ -30,7 +30,8 @@ class Worker:
     def __init__(self, make: Make, *args: Any):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, args))
+        # A daemon ends with us, whatever becomes of us.
+        self._process = context.Process(target=_serve, args=(theirs, make, args), daemon=True)
         self._process.start()
         theirs.close()
         self.about, self.error, self.load_seconds = self._pipe.recv()
@@ -86,6 +87,16 @@ def use_own_processor() -> dict[str, str]:
     return {name: os.environ.pop(name) for name in ("OPENBLAS_CORETYPE",) if name in os.environ}
 
 
+def use_threads(count: int) -> None:
+    """Have the libraries of the processes to come use so many threads each.
+
+    And let those sleep that wait for work: engines that spin slow the others down four times.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(count)
+
+
 def cores() -> int:
     """How many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -118,7 +129,7 @@ def machine() -> dict[str, str]:
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "commit": commit or "unknown",
         "machine": f"{processor}, {cores()} cores",
-        "system": platform.platform(terse=True),
+        "system": f"macOS {mac}" if (mac := platform.mac_ver()[0]) else platform.system(),
         "python": platform.python_version(),
         "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
         **versions,
