@@ -65,8 +65,11 @@ def _serve(pipe: Connection, make: Make, args: tuple[Any, ...]) -> None:
         pipe.send(("", str(error), 0.0))
         return
     pipe.send((about, "", time.perf_counter() - start))
-    while (request := pipe.recv()) is not None:
-        pipe.send(answer(*request))
+    try:
+        while (request := pipe.recv()) is not None:
+            pipe.send(answer(*request))
+    except EOFError:  # nobody will ask any more
+        return
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
