@@ -240,7 +240,23 @@ def _load(name: str | Path, room: str, bits: int | None) -> Any:
     if not MODULES[config["model_type"]].startswith(room):
         other = "load_voice" if room == "translation" else "load_translator"
         raise ModelFormatError(f"{str(name)!r} is a {config['model_type']} model: use {other}")
+    if "quantization" in config:
+        _warn_of_cpu(str(name))
     return _module(config).load(folder)
+
+
+def _warn_of_cpu(name: str) -> None:
+    """Log one line where quantised weights make a model slower, not faster."""
+    import logging
+
+    import mlx.core as mx
+
+    if mx.default_device().type == mx.DeviceType.cpu:
+        logging.getLogger("mlx_speak").warning(
+            "%s is quantised, which MLX multiplies many times slower than fp32 on a CPU: "
+            "it saves memory here, and no time",
+            name,
+        )
 
 
 def _module(config: dict[str, Any]) -> ModuleType:

@@ -348,6 +348,19 @@ def test_the_translator_of_two_languages() -> None:
         hub.default_translator("en", "klingon")
 
 
+def test_quantised_weights_on_a_cpu_are_told_of(tmp_path, home, caplog) -> None:
+    write_folder(tmp_path / "tiny")
+    hub.load_translator(tmp_path / "tiny")
+    assert not caplog.records
+    before = mx.default_device()
+    mx.set_default_device(mx.cpu)
+    try:
+        hub.load_translator(tmp_path / "tiny", bits=8)
+    finally:
+        mx.set_default_device(before)
+    assert "slower" in caplog.text
+
+
 def test_the_default_voice_speaks_the_language() -> None:
     assert [hub.default_voice(tag) for tag in ("pt-BR", "ja", "en-GB")] == ["kokoro"] * 3
     assert hub.default_voice("de") == "say"
