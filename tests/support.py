@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from types import ModuleType
 
 import pytest
@@ -36,3 +37,12 @@ def package(name: str) -> ModuleType:
     except ImportError as error:
         needs(False, f"the package {name}: {error}")
         raise
+
+
+def needs_emulator() -> None:
+    """Run the test where Metal kernels can be emulated: on Linux, with a C++ compiler."""
+    if sys.platform == "darwin":
+        pytest.skip("a Mac has Metal itself: the emulator is for machines without")
+    import metal_emu
+
+    needs(metal_emu.cxx(), "a C++ compiler, to run Metal kernels")

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import metal_emu
 import pytest
 from mlx_speak.kernels import dispatch
-from support import needs
+from support import needs_emulator
 
 from mlx_speak import kernels
 
@@ -19,7 +19,7 @@ Emulated = Callable[..., AbstractContextManager[metal_emu.Emulator]]
 @pytest.fixture
 def emulated(monkeypatch: pytest.MonkeyPatch) -> Emulated:
     """`with emulated(mode, schedule) as emulator:`, in which every kernel that applies is run."""
-    needs(metal_emu.cxx(), "a C++ compiler, to run Metal kernels")
+    needs_emulator()
     monkeypatch.setattr(dispatch, "gpu", lambda: "metal")
 
     @contextlib.contextmanager

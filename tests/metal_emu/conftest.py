@@ -7,14 +7,12 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from support import needs
-
-import metal_emu
+from support import needs_emulator
 
 
 @pytest.fixture(autouse=True)
 def _compilers() -> None:
-    needs(metal_emu.cxx(), "a C++ compiler, to run Metal kernels")
+    needs_emulator()
 
 
 class SmallKernel:
