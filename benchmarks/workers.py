@@ -119,21 +119,29 @@ def machine() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parent,
-        ).stdout.strip()
-    except OSError:
-        commit = ""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "commit": commit or "unknown",
+        "commit": _commit(),
         "machine": f"{processor}, {cores()} cores",
         "system": f"macOS {mac}" if (mac := platform.mac_ver()[0]) else platform.system(),
         "python": platform.python_version(),
         "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
         **versions,
     }
+
+
+def _commit() -> str:
+    """The commit, with "-dirty" where more than the results of benchmarks has changed since."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent
+        ).stdout.strip()
+
+    results = (":(top,exclude)README.md", ":(top,exclude)benchmarks/results")
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", *results)
+        commit = git("describe", "--always")
+    except OSError:
+        return "unknown"
+    return f"{commit}{'-dirty' if changed else ''}" if commit else "unknown"
