@@ -28,6 +28,7 @@ from mlx_speak import blas, load_translator  # before mlx.core, on Linux, for it
 
 # isort: split
 import mlx.core as mx
+import nllb_weights
 import numpy as np
 from workers import Worker, machine, use_own_processor
 
@@ -48,16 +49,7 @@ MISS_RATES = (0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 PUNCTUATION = " ".join(f"{c} a{c}" for c in ".,;:!?()[]\"'-–—“”‘’«»/%&*+=<>…0123456789$€£")
 """Each after a space and after a letter, which are different tokens."""
 
-DISTILLED_600M = NLLBConfig(
-    vocab_size=256206,
-    d_model=1024,
-    encoder_layers=12,
-    decoder_layers=12,
-    encoder_attention_heads=16,
-    decoder_attention_heads=16,
-    encoder_ffn_dim=4096,
-    decoder_ffn_dim=4096,
-)
+DISTILLED_600M = NLLBConfig.from_dict(nllb_weights.SHAPES["distilled-600M"].config())
 # Parameters that a pass, a guess over 20,000 rows and a check read; biases and norms aside.
 _DIMS = DISTILLED_600M.d_model
 PASS = DISTILLED_600M.decoder_layers * (6 * _DIMS + 2 * DISTILLED_600M.decoder_ffn_dim) * _DIMS

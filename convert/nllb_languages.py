@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mlx_speak.errors import ModelFormatError, UnknownLanguageError
-from mlx_speak.languages import Language
 from mlx_speak.model_folder import read_json
 
 
@@ -95,11 +94,13 @@ def _added_tokens(folder: Path, first: int) -> Iterator[tuple[str, int]]:
 
 def _flores(token: str) -> str | None:
     """The language of a token "eng_Latn" (NLLB) or "__en__" (M2M100)."""
+    from mlx_speak.translation.tokenizer import m2m_100_language
+
     if re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", token):
         return token
     if match := re.fullmatch(r"__([a-z]{2,3})__", token):
         try:
-            return Language.parse({"ns": "nso"}.get(match[1], match[1])).flores
+            return m2m_100_language(match[1]).flores
         except UnknownLanguageError:
             return None
     return None

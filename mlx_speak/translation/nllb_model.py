@@ -171,6 +171,13 @@ class Memory:
     mask: mx.array | None
     """(batch, 1, 1, source_length), True where there is a token; None when nothing is padded."""
 
+    def select(self, rows: mx.array) -> Memory:
+        """The memory of some rows of the batch, (rows,) in their order; copies."""
+        return Memory(
+            [(keys[rows], values[rows]) for keys, values in self.keys_values],
+            None if self.mask is None else self.mask[rows],
+        )
+
 
 Caches = list[KeyValueCache]
 """What the decoder has read of each target, a cache a layer."""

@@ -33,12 +33,8 @@ class Targets:
 
     def select(self, rows: mx.array) -> Targets:
         """The targets of some sentences of the batch, (rows,)."""
-        memory = Memory(
-            [(keys[rows], values[rows]) for keys, values in self.memory.keys_values],
-            None if self.memory.mask is None else self.memory.mask[rows],
-        )
         return Targets(
-            memory,
+            self.memory.select(rows),
             [cache.select(rows) for cache in self.caches],
             self.input_ids[rows],
             None if self.scores is None else self.scores[rows],

@@ -155,8 +155,17 @@ def language_token_ids(tokenizer: str, first: int) -> dict[str, int]:
     if tokenizer == "nllb":
         codes = [language.flores for language in all_languages()]
     else:
-        codes = [Language.parse(_M2M_100_ALSO.get(x, x)).flores for x in _M2M_100.split()]
+        codes = [m2m_100_language(code).flores for code in _M2M_100.split()]
     return {code: first + i for i, code in enumerate(codes)}
+
+
+def m2m_100_language(code: str) -> Language:
+    """The language that M2M100 calls by a code.
+
+    Raises:
+        UnknownLanguageError: a code that is not known.
+    """
+    return Language.parse("nso" if code == "ns" else code)  # ns is fairseq's own, no ISO code
 
 
 # The languages of M2M100 in its order, from FAIRSEQ_LANGUAGE_CODES in transformers.
@@ -166,7 +175,6 @@ _M2M_100 = (
     "ms my ne nl no ns oc or pa pl ps pt ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr "
     "uk ur uz vi wo xh yi yo zh zu"
 )
-_M2M_100_ALSO = {"ns": "nso"}  # ns is no ISO code; in fairseq it is Northern Sotho
 
 
 def _check_languages(path: Path, ids: Mapping[str, int], first: int) -> dict[str, int]:
