@@ -80,6 +80,37 @@ class Voice(ABC):
             SpeechError: an unknown speaker, an impossible speed, or a sound that is broken.
         """
 
+    def steps(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[Audio | None]:
+        """`stream_generate` in small steps, between which something else may have its turn.
+
+        Yields:
+            The chunks of `stream_generate`, and None after a step that brought no sound yet.
+        """
+        return self.stream_generate(text, language, speaker, speed)
+
+    def prepare(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[None]:
+        """Make ahead what speaking a text that begins like this one would need first.
+
+        It changes how soon `steps` yields, never what. What it makes is kept by the voice until
+        the next few texts have been prepared. Nothing, unless a subclass knows how.
+
+        Yields:
+            After each small step; the generator may be left at any of them.
+        """
+        return iter(())
+
     def generate(
         self,
         text: str,
