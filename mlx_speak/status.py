@@ -9,13 +9,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from .stats import milliseconds
+
 if TYPE_CHECKING:
     from .pipeline import Pipeline
     from .utterance import Utterance
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds * 1e3:.0f} ms"
 
 
 class Status:
@@ -69,13 +67,13 @@ class Status:
         line.append(
             "\n    "
             + (
-                f"translated in {_milliseconds(utterance.translate_seconds)} · "
+                f"translated in {milliseconds(utterance.translate_seconds)} · "
                 if translated
                 else ""
             )
             + f"{utterance.audio_seconds:.1f} s of speech made in"
-            f" {_milliseconds(utterance.speak_seconds)}"
-            f" · heard after {_milliseconds(utterance.times.latency)}"
+            f" {milliseconds(utterance.speak_seconds)}"
+            f" · heard after {milliseconds(utterance.times.latency)}"
             + (f" · {utterance.state}" if utterance.state != "heard" else ""),
             style="dim",
         )
@@ -91,8 +89,10 @@ class Status:
         latency = stats.percentile(stats.latencies, 50)
         line.append(
             f"  [{backlog} waiting"
-            + (f", first sound {_milliseconds(latency)}" if latency is not None else "")
+            + (f", first sound {milliseconds(latency)}" if latency is not None else "")
             + (f", {stats.underruns} underruns" if stats.underruns else "")
+            + (f", {stats.behind:.0f} s behind: {stats.rung}" if stats.rung else "")
+            + (", paused" if self._pipe.paused else "")
             + "]",
             style="dim",
         )

@@ -23,7 +23,9 @@ class FakeTranslator:
     def pair(self, source: Language, target: Language) -> tuple[Language, Language]:
         return source, target
 
-    def stream_translate(self, text: str, source=None, target=None) -> Iterator[Translation]:
+    def stream_translate(
+        self, text: str, source=None, target=None, *, draft=None
+    ) -> Iterator[Translation]:
         self.before(text)
         words = text.upper().split()
         for n in range(1, len(words) + 1):
@@ -35,6 +37,7 @@ class FakeTranslator:
                 source=Language.parse("en"),
                 target=Language.parse("pt"),
                 source_text=text,
+                final=n == len(words),
             )
 
     def warm_up(self, source=None, target=None) -> None:
@@ -64,6 +67,12 @@ class FakeVoice:
         for part in np.array_split(np.full(total, 0.5, np.float32), self.chunks):
             time.sleep(self.step)
             yield Audio(part, RATE)
+
+    def steps(self, text: str, language=None, speaker=None, speed=1.0) -> Iterator[Audio | None]:
+        return self.stream_generate(text, language=language, speaker=speaker, speed=speed)
+
+    def prepare(self, text: str, language=None, speaker=None, speed=1.0) -> Iterator[None]:
+        return iter(())
 
     def warm_up(self) -> None:
         pass

@@ -203,7 +203,7 @@ def test_skip_goes_on_with_the_next_sentence_whole(paced):
         said = []
         consumer = threading.Thread(target=lambda: said.extend(pipe.run(events())))
         consumer.start()
-        while not (pipe.current and pipe.current.track.start is not None):
+        while not (pipe.current and pipe.current.track.first is not None):
             time.sleep(0.005)
         time.sleep(0.15)
         skipped_at = time.monotonic()
@@ -319,7 +319,7 @@ def test_an_output_that_somebody_else_clears_hangs_nothing(paced):
         said = []
         consumer = threading.Thread(target=lambda: said.extend(pipe.run(events())))
         consumer.start()
-        while not (pipe.current and pipe.current.track.start is not None):
+        while not (pipe.current and pipe.current.track.first is not None):
             time.sleep(0.005)
         paced.clear()
         consumer.join(10)

@@ -51,6 +51,9 @@ class Output(ABC):
     def __init__(self, sample_rate: int = 24000):
         self._sample_rate = as_sample_rate(sample_rate)
 
+    paced = False
+    """Whether it takes as long as its sound does: somebody may be listening."""
+
     @property
     def sample_rate(self) -> int:
         """Of the samples it takes, in Hz."""

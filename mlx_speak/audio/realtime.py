@@ -34,6 +34,8 @@ class RealTimeOutput(Output):
         fade: seconds of the rise and fall at every break.
     """
 
+    paced = True
+
     def __init__(self, sample_rate: int = 24000, *, capacity: float = 10.0, fade: float = 0.008):
         super().__init__(sample_rate)
         self._timeline = Timeline(self.sample_rate)

@@ -21,6 +21,7 @@ class Tee(Output):
         super().__init__(outputs[0].sample_rate)
         self._first = outputs[0]
         self._outputs = list(outputs)
+        self.paced = self._first.paced
 
     def write(self, samples: ArrayLike | Audio, *, more: bool = False) -> tuple[int, int]:
         # The others first: they do not wait, and the first one's wait is the pace of all.

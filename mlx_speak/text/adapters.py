@@ -17,6 +17,9 @@ class TextEvent:
     """"end": the message is complete. "retract": all of it not yet spoken is withdrawn."""
     message: str = ""
     """Identifies the message that the event belongs to."""
+    turn: int = 0
+    """Counts the user's turns, where the format tells them: what belongs to an older one answers
+    a question that the user has left behind."""
 
 
 class Adapter:
@@ -28,6 +31,7 @@ class Adapter:
 
     def __init__(self) -> None:
         self._open = ""
+        self._turn = 0
 
     @staticmethod
     def recognises(record: dict[str, Any]) -> bool:
@@ -48,17 +52,17 @@ class Adapter:
         if self._open != message:
             yield from self._end()
             self._open = message
-        yield TextEvent(text, "text", message)
+        yield TextEvent(text, "text", message, self._turn)
 
     def _end(self) -> Iterator[TextEvent]:
         if self._open:
-            yield TextEvent("", "end", self._open)
+            yield TextEvent("", "end", self._open, self._turn)
             self._open = ""
 
     def _retract(self, message: str) -> Iterator[TextEvent]:
         if self._open == message:
             self._open = ""
-        yield TextEvent("", "retract", message)
+        yield TextEvent("", "retract", message, self._turn)
 
 
 class Codex(Adapter):
@@ -66,7 +70,6 @@ class Codex(Adapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._turn = 0
         self._said: dict[str, str] = {}
 
     @staticmethod
@@ -136,6 +139,7 @@ class Gemini(Adapter):
                 message = string(mapping(record.get("error")).get("message"))
                 yield from self._say(f"message-{self._count}", failure(message))
                 yield from self._end()
+            self._turn += kind == "result"
 
 
 class OpenAI(Adapter):

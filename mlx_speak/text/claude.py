@@ -261,3 +261,4 @@ class Claude(Adapter):
         self._by_line.clear()
         self._said.clear()
         self._failures.clear()
+        self._turn += 1

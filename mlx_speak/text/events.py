@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from . import source as _source
@@ -61,17 +62,17 @@ def _parse(source: Any, format: str) -> Iterator[TextEvent]:
 
 def _clean(events: Iterator[TextEvent]) -> Iterator[TextEvent]:
     """Clean the text of each message, across its events."""
-    cleaner, message = Cleaner(), ""
+    cleaner, last = Cleaner(), TextEvent("")
     for event in events:
-        if event.kind == "retract" and event.message == message:
+        if event.kind == "retract" and event.message == last.message:
             cleaner.close()
-        elif (event.kind == "end" or event.message != message) and (rest := cleaner.close()):
-            yield TextEvent(rest, "text", message)
-        message = event.message
+        elif (event.kind == "end" or event.message != last.message) and (rest := cleaner.close()):
+            yield replace(last, text=rest, kind="text")
+        last = event
         if event.kind != "text":
             yield event
         elif text := cleaner.feed(event.text):
-            yield TextEvent(text, "text", message)
+            yield replace(event, text=text)
 
 
 class _Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from .blocks import Block, BlockReader
@@ -47,11 +47,17 @@ class Placeholders:
     table: str = "A table."
     link: str = "the link"
     """For an address amid a sentence."""
+    skipped: str = "Skipping ahead."
+    """Where sentences are left out because speech has fallen too far behind."""
 
     @classmethod
     def silent(cls) -> Placeholders:
         """Placeholders that say nothing."""
-        return cls(code="", languages={}, table="", link="")
+        return cls(code="", languages={}, table="", link="", skipped="")
+
+    def brief(self) -> Placeholders:
+        """The shortest that still tell what was there."""
+        return replace(self, languages={})
 
     def for_code(self, language: str) -> str:
         """What is said for a code block in a language."""
@@ -75,9 +81,9 @@ class MarkdownReader:
     """Markdown cut anywhere to pieces of speakable text that do not depend on the cuts."""
 
     def __init__(self, placeholders: Placeholders | None = None) -> None:
-        self._placeholders = placeholders or Placeholders()
+        self.placeholders = placeholders or Placeholders()
         self._blocks = BlockReader()
-        self._inline = InlineReader(self._placeholders.link)
+        self._inline = InlineReader(self.placeholders.link)
         self._now = 0.0
 
     def feed(self, text: str, now: float = 0.0) -> Iterator[Speakable]:
@@ -115,11 +121,11 @@ class MarkdownReader:
             yield from self.flush()
             yield Speakable("stop", block.text)
         elif block.kind == "rewind":
-            self._inline = InlineReader(self._placeholders.link)
+            self._inline = InlineReader(self.placeholders.link)
             yield Speakable("rewind")
         else:
             table = block.kind == "table"
-            said = self._placeholders.table if table else self._placeholders.for_code(block.text)
+            said = self.placeholders.table if table else self.placeholders.for_code(block.text)
             if said:
                 yield Speakable("text", said, self._now)
                 yield Speakable("stop", "placeholder")

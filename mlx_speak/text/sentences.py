@@ -18,6 +18,7 @@ from mlx_speak.languages import Language
 
 from .adapters import TextEvent
 from .arrivals import Arrivals
+from .clauses import CLAUSE
 from .inline import BREAK, UNSPACED
 from .markdown import MarkdownReader, Placeholders, Speakable
 from .verbalize import finish, is_speakable, neaten
@@ -47,7 +48,6 @@ _OPENING = re.compile(r"^[\"'“‘„«‚「『《(\[{（【¿¡]+")
 _NOT_FIRST = (")", "]", "}")  # no sentence begins with these: "1.) The first"
 _QUOTES = {"“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", '"': '"'}
 _COMPLETE = re.compile(rf"{_MARK % ''}{_CLOSING}*\s*$")
-_CLAUSE = re.compile(r"[;:,—–、，；：](?:\s+|(?<=[、，；：—]))")
 _WORD = re.compile(r"\s+")
 
 
@@ -91,11 +91,10 @@ class SentenceReader:
         self.flush_after = flush_after
         self.stall_after = stall_after
         self._code = Language.parse(language).code
-        self._placeholders = placeholders or Placeholders()
         self._clock = clock
         self._message = ""
         self._last = clock()
-        self._start()
+        self._markdown = MarkdownReader(placeholders)
         self._splitter = SentenceSplitter(self._code, max_length)
 
     def feed(self, event: TextEvent) -> list[Sentence]:
@@ -103,7 +102,7 @@ class SentenceReader:
         sentences: list[Sentence] = []
         if event.kind == "retract":
             if event.message == self._message:
-                self._start()
+                self._markdown = MarkdownReader(self.placeholders)
                 self._splitter.discard()
             return sentences
         if event.message != self._message:
@@ -130,12 +129,28 @@ class SentenceReader:
         return self._sentences((*self._markdown.close(), stop))
 
     @property
+    def placeholders(self) -> Placeholders:
+        """What is said for code, tables and addresses; may be replaced at any time."""
+        return self._markdown.placeholders
+
+    @placeholders.setter
+    def placeholders(self, placeholders: Placeholders) -> None:
+        self._markdown.placeholders = placeholders
+
+    @property
     def pending(self) -> str:
         """The unfinished tail, speakable."""
         return neaten(self._splitter.pending + self._markdown.pending)
 
-    def _start(self) -> None:
-        self._markdown = MarkdownReader(self._placeholders)
+    @property
+    def outlook(self) -> tuple[str, bool]:
+        """How the next sentence begins, and whether that is likely all of it.
+
+        What follows may prove it wrong: a full stop may turn out to be an abbreviation's, the last
+        word may grow.
+        """
+        text, likely = self._splitter.outlook(self._markdown.pending)
+        return neaten(text), likely
 
     def _sentences(self, pieces: Iterable[Speakable]) -> list[Sentence]:
         splitter = self._splitter
@@ -175,6 +190,15 @@ class SentenceSplitter:
     def pending(self) -> str:
         """The unfinished sentence."""
         return self._text
+
+    def outlook(self, more: str = "") -> tuple[str, bool]:
+        """The beginning of the next sentence if `more` follows, and whether it may be all of it."""
+        text = self._text + more
+        stop = text.find(BREAK) + 1
+        for mark in self._candidate.finditer(text + " ", self._scanned):
+            if not _WITHIN_WORD.match(text, mark.start()):
+                return text[: mark.end()], True
+        return (text[:stop], True) if stop else (text, False)
 
     def feed(self, text: str, now: float = 0.0) -> list[tuple[str, float]]:
         """The sentences that `text` completes, each with the time of its last character."""
@@ -297,7 +321,7 @@ def _cut(text: str, limit: int) -> int:
 
     A clause or word in the first half is too short to be worth it.
     """
-    for pattern in (_CLAUSE, _WORD):
+    for pattern in (CLAUSE, _WORD):
         ends = [match.end() for match in pattern.finditer(text, limit // 2, limit)]
         if ends:
             return ends[-1]
