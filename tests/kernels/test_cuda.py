@@ -93,12 +93,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(dispatch, "gpu", lambda: "cuda")
     monkeypatch.setattr(mx.fast, "cuda_kernel", recorder.cuda_kernel)
     with kernels.use("cuda"):
-        for name, case in (
-            ("decode_attention", cases.decode_attention),
-            ("cross_attention", cases.cross_attention),
-            ("residual_layer_norm", cases.residual_layer_norm),
-            ("argmax", cases.argmax),
-        ):
+        for name, case in cases.LENGTHS.items():
             calls = [*cases.SMALL[name], *(case(70, dtype) for dtype in cases.DTYPES)]
             for call in calls:
                 call.operation(*call.arguments, **call.options)

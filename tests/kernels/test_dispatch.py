@@ -12,6 +12,7 @@ import kernel_cases as cases
 import metal_emu
 import mlx.core as mx
 import pytest
+from kernel_cases.attention import cross_attention, decode_attention
 from mlx_speak.kernels import dispatch
 
 from mlx_speak import kernels
@@ -92,11 +93,11 @@ def test_the_cpu_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(cases.decode_attention(0), id="empty cache"),
-        pytest.param(cases.decode_attention(5, tokens=9), id="many tokens"),
-        pytest.param(cases.decode_attention(5, dims=32), id="small heads"),
-        pytest.param(cases.cross_attention(5, tokens=9), id="many tokens across"),
-        pytest.param(cases.cross_attention(5, dims=96), id="odd heads across"),
+        pytest.param(decode_attention(0), id="empty cache"),
+        pytest.param(decode_attention(5, tokens=9), id="many tokens"),
+        pytest.param(decode_attention(5, dims=32), id="small heads"),
+        pytest.param(cross_attention(5, tokens=9), id="many tokens across"),
+        pytest.param(cross_attention(5, dims=96), id="odd heads across"),
     ],
 )
 def test_other_shapes_run_in_plain_mlx(emulated, case: cases.Case) -> None:
@@ -106,7 +107,7 @@ def test_other_shapes_run_in_plain_mlx(emulated, case: cases.Case) -> None:
 
 
 def test_other_dtypes_run_in_plain_mlx(emulated) -> None:
-    case = cases.decode_attention(5)
+    case = decode_attention(5)
     queries, *others = case.arguments
     with emulated() as emulator:
         out = kernels.decode_attention(queries.astype(mx.float16), *others)

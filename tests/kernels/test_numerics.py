@@ -57,15 +57,9 @@ def test_types_are_metals(emulated, name: str) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_lengths_compile_nothing(emulated, name: str) -> None:
     """One text for all lengths, but for inputs under eight elements, which are `constant`."""
-    case = {
-        "decode_attention": cases.decode_attention,
-        "cross_attention": cases.cross_attention,
-        "residual_layer_norm": cases.residual_layer_norm,
-        "argmax": cases.argmax,
-    }[name]
     texts = set()
     for length in (50, 51, 64, 200):
-        call = case(length)
+        call = cases.LENGTHS[name](length)
         with emulated() as emulator:
             call.operation(*call.arguments, **call.options)
         texts.add(tuple(executed.call.source for executed in emulator.executed))

@@ -1,0 +1,55 @@
+"""Calls of every kernel, each with its result in float64.
+
+The references are NumPy's, written from the definitions: they share nothing with the kernels, nor
+with the operations in plain MLX, and both are compared with them. A kernel has its row in every
+table here, and the tests go by these tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import mlx.core as mx
+
+from mlx_speak import kernels
+
+from .attention import attention_cases, cross_attention, decode_attention
+from .best import argmax, argmax_cases
+from .case import DTYPES, NAMES, Case, float64, normal
+from .norm import norm_cases, residual_layer_norm
+
+SETS: dict[str, Callable[[], Iterator[Case]]] = {
+    "decode_attention": lambda: attention_cases(decode_attention),
+    "cross_attention": lambda: attention_cases(cross_attention),
+    "residual_layer_norm": norm_cases,
+    "argmax": argmax_cases,
+}
+
+SMALL: dict[str, list[Case]] = {
+    "decode_attention": [
+        decode_attention(21, tokens=3),
+        decode_attention(21, mx.bfloat16, tokens=3, heads=1, masked=True),
+    ],
+    "cross_attention": [
+        cross_attention(21, tokens=3, masked=True),
+        cross_attention(5, mx.float16, heads=1),
+    ],
+    "residual_layer_norm": [residual_layer_norm(300), residual_layer_norm(33, mx.bfloat16)],
+    "argmax": [argmax(4500), argmax(4500, mx.float16, rows=1, peak=4095)],
+}
+"""For the sanitizers, which are slow, and for planted bugs: odd sizes, several threadgroups, both
+variants of an optional mask, one fp32 and one 16-bit dtype each."""
+
+LENGTHS: dict[str, Callable[..., Case]] = {
+    "decode_attention": decode_attention,
+    "cross_attention": cross_attention,
+    "residual_layer_norm": residual_layer_norm,
+    "argmax": argmax,
+}
+"""A case of any length and dtype, the first two arguments; no length may need a compilation."""
+
+assert (
+    set(SETS) == set(SMALL) == set(LENGTHS) == {operation.name for operation in kernels.OPERATIONS}
+)
+
+__all__ = ["DTYPES", "LENGTHS", "NAMES", "SETS", "SMALL", "Case", "float64", "normal"]

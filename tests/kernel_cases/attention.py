@@ -1,0 +1,121 @@
+"""Attention of a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_speak import kernels
+
+from .case import DTYPES, NAMES, Array, Case, float64, normal
+
+
+def attended(
+    queries: mx.array, keys: Sequence[mx.array], values: Sequence[mx.array], mask: Array | None
+) -> Array:
+    """Softmax attention in float64; `mask` broadcast to (batch, heads, queries, slots)."""
+    q = float64(queries)
+    k, v = (np.concatenate([float64(part) for part in parts], 2) for parts in (keys, values))
+    scores = np.einsum("bhqd,bhkd->bhqk", q, k) / np.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.einsum("bhqk,bhkd->bhqd", weights / weights.sum(-1, keepdims=True), v)
+
+
+def projected(
+    batch: int, heads: int, tokens: int, dims: int, *, dtype: mx.Dtype, seed: int
+) -> list[mx.array]:
+    """Queries, keys and values as a model has them: views into the product of all three."""
+    product = normal(batch, tokens, 3 * heads * dims, dtype=dtype, seed=seed)
+    parts = mx.split(product, 3, axis=-1)
+    return [part.reshape(batch, tokens, heads, dims).transpose(0, 2, 1, 3) for part in parts]
+
+
+def cached(
+    batch: int, heads: int, length: int, dims: int, *, dtype: mx.Dtype, seed: int
+) -> list[mx.array]:
+    """Keys and values as a cache has them: the first slots of larger arrays."""
+    capacity = -(-(length + 1) // 64) * 64
+    arrays = (normal(batch, heads, capacity, dims, dtype=dtype, seed=seed + i) for i in range(2))
+    return [array[:, :, :length] for array in arrays]
+
+
+def decode_attention(
+    length: int,
+    dtype: mx.Dtype = mx.float32,
+    *,
+    tokens: int = 1,
+    dims: int = 64,
+    batch: int = 1,
+    heads: int = 2,
+    masked: bool = False,
+) -> Case:
+    queries, new_keys, new_values = projected(batch, heads, tokens, dims, dtype=dtype, seed=length)
+    keys, values = cached(batch, heads, length, dims, dtype=dtype, seed=length + 1)
+    slots, options = length + tokens, {}
+    mask = np.tril(np.ones((slots, slots), bool))[None, None, length:]
+    if masked:
+        mask = np.random.default_rng(length).random((batch, 1, tokens, slots)) < 0.5
+        mask |= np.eye(slots, dtype=bool)[None, None, length:]  # each sees itself
+        options["mask"] = mx.array(mask)
+    return Case(
+        f"decode {NAMES[dtype]} {batch}x{heads}x{tokens}x{dims} over {length}, masked={masked}",
+        kernels.decode_attention,
+        kernels.decode_attention_ops,
+        (queries, keys, values, new_keys, new_values),
+        options,
+        (attended(queries, [keys, new_keys], [values, new_values], mask),),
+        dtype,
+    )
+
+
+def cross_attention(
+    length: int,
+    dtype: mx.Dtype = mx.float32,
+    *,
+    tokens: int = 1,
+    dims: int = 64,
+    batch: int = 2,
+    heads: int = 1,
+    masked: bool = False,
+) -> Case:
+    queries = projected(batch, heads, tokens, dims, dtype=dtype, seed=length)[0]
+    keys, values = (
+        normal(batch, heads, length, dims, dtype=dtype, seed=length + i) for i in (1, 2)
+    )
+    mask, options = None, {}
+    if masked:  # the second sentence is half as long, and its padding stands in front of it
+        lengths = np.maximum(1, length // (1 + np.arange(batch)))
+        mask = (np.arange(length) >= length - lengths[:, None])[:, None, None]
+        options["mask"] = mx.array(mask)
+    return Case(
+        f"cross {NAMES[dtype]} {batch}x{heads}x{tokens}x{dims} over {length}, masked={masked}",
+        kernels.cross_attention,
+        kernels.cross_attention_ops,
+        (queries, keys, values),
+        options,
+        (attended(queries, [keys], [values], mask),),
+        dtype,
+    )
+
+
+EDGES = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 300)
+"""One, and what lies below, at and above the number of SIMD groups, their width and a cache's
+growth; odd; large."""
+
+
+def attention_cases(case: Callable[..., Case]) -> Iterator[Case]:
+    for dtype in DTYPES:
+        yield from (case(length, dtype) for length in EDGES)
+    for tokens in (2, 3, 4, 5, 8):
+        for masked in (False, True):
+            for length in (1, 31, 40):
+                yield case(length, tokens=tokens, masked=masked)
+    for dtype in (mx.float16, mx.bfloat16):
+        yield case(33, dtype, tokens=4, dims=128, masked=True)
+        yield case(33, dtype, dims=128)
+    for dtype in DTYPES:
+        yield case(37, dtype, tokens=8, dims=128, batch=2, heads=3)
