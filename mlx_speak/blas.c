@@ -11,12 +11,16 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 /* The provider's integer: int, or int64_t for the ILP64 build that NumPy's wheel brings. */
 #ifndef BLAS_INT
@@ -136,6 +140,26 @@ static inline lanes load(const float *p) {
   return v;
 }
 
+/* a b + c, rounded once where the processor can. Left to itself the compiler does that in one loop
+ * and not in the next (on AMD's processors), and the sums would depend on the tile. */
+static inline lanes multiply_add(lanes a, lanes b, lanes c) {
+#if defined(__AVX512F__)
+  return (lanes)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX__) && defined(__FMA__)
+  return (lanes)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+
+static inline float multiply_add_one(float a, float b, float c) {
+#ifdef FP_FAST_FMAF
+  return fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 static inline float sum(lanes v) {
   typedef float quarters __attribute__((vector_size(4 * sizeof(float))));
   quarters parts[LANES / 4], total = {0};
@@ -178,13 +202,14 @@ __attribute__((always_inline)) static inline void tile(const product *p, int row
       lanes y = part == LATER_ROWS ? *packed : load(from);
       if (part == FIRST_ROWS) *packed = y;
       if (row == 0) __builtin_prefetch(from + AHEAD); /* for later rows it is in the cache */
-      for (int r = 0; r < rows; r++) sums[r][s] += load(a + (size_t)r * p->lda + i) * y;
+      for (int r = 0; r < rows; r++)
+        sums[r][s] = multiply_add(load(a + (size_t)r * p->lda + i), y, sums[r][s]);
     }
   for (int r = 0; r < rows; r++)
     for (int s = 0; s < columns; s++) {
       float *out = c + (size_t)r * p->ldc + s, total = sum(sums[r][s]);
       for (int j = i; j < p->k; j++)
-        total += a[(size_t)r * p->lda + j] * b[(size_t)s * p->ldb + j];
+        total = multiply_add_one(a[(size_t)r * p->lda + j], b[(size_t)s * p->ldb + j], total);
       /* What MLX has not written must not be read: NaN times 0 is NaN. */
       *out = p->alpha * total + (p->beta == 0 ? 0 : p->beta * *out);
     }
@@ -328,7 +353,7 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
   product p = {ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c};
   int vectors = by_vectors(&p), columns = vectors ? n > 1 : n > m, longer = columns ? n : m;
   int parts = (vectors ? VECTOR_PARTS : GEMM_PARTS) * (threads > 0 ? threads : 1);
-  int part = longer / parts + 1;
+  int part = (longer + parts - 1) / parts; /* equal shares, where they can be */
   part = (part + PART_MULTIPLE - 1) / PART_MULTIPLE * PART_MULTIPLE;
   if (threads < 2 || part >= longer || (int64_t)m * n * k <= (vectors ? SMALL_GEMV : SMALL_PRODUCT))
     compute(&p);

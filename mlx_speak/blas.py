@@ -177,7 +177,7 @@ def _compile(target: Path, integer: str) -> bool:
     # Not every compiler knows this processor by itself.
     attempts = itertools.product(filter(shutil.which, _COMPILERS), (["-march=native"], []))
     for compiler, native in attempts:
-        command = [compiler, *options, *native, "-o", str(target), str(_SOURCE), "-ldl"]
+        command = [compiler, *options, *native, "-o", str(target), str(_SOURCE), "-ldl", "-lm"]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode == 0:
             target.chmod(0o700)
