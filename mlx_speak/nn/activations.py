@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable
 
 import mlx.core as mx
+import mlx.nn as nn
 
-from .fused import compiler_works
+from .fused import compiler_works, fuse
 
 
 def snake(
@@ -64,3 +65,65 @@ def _compiled_unit_snake(shape: tuple[int, ...]) -> Callable[[mx.array], mx.arra
     keeps them all; this way those that are not used go.
     """
     return mx.compile(lambda half_turns: _unit_snake(half_turns))
+
+
+def gelu_tanh(x: mx.array) -> mx.array:
+    """x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))), GELU as BERT's first code had it.
+
+    As `mlx.nn.gelu_approx`, but on the CPU eight times as fast: MLX calls libm's tanh there.
+    """
+    if mx.default_device().type != mx.DeviceType.cpu or x.dtype != mx.float32:
+        return nn.gelu_approx(x)
+    return _gelu_tanh(x)
+
+
+# tanh(x) = x · P(x²) / Q(x²) for |x| ≤ _TANH_LIMIT, beyond which it is 1 in float32: the
+# approximant of Eigen (generic_fast_tanh_float), within 3e-7.
+_TANH_LIMIT = 7.9053111
+_TANH_ABOVE = (
+    *(4.89352456e-3, 6.37261929e-4, 1.48572236e-5, 5.12229709e-8),
+    *(-8.60467152e-11, 2.00018790e-13, -2.76076848e-16),
+)
+_TANH_BELOW = (4.89352519e-3, 2.26843463e-3, 1.18534706e-4, 1.19825839e-6)
+
+
+def _rational_tanh(x: mx.array) -> mx.array:
+    x = mx.minimum(mx.maximum(x, -_TANH_LIMIT), _TANH_LIMIT)
+    z = x * x
+    z2 = z * z
+    a0, a1, a2, a3, a4, a5, a6 = _TANH_ABOVE
+    b0, b1, b2, b3 = _TANH_BELOW
+    above = (a0 + a1 * z) + z2 * ((a2 + a3 * z) + z2 * ((a4 + a5 * z) + z2 * a6))
+    return x * above / ((b0 + b1 * z) + z2 * (b2 + b3 * z))
+
+
+@fuse
+def _gelu_tanh(x: mx.array) -> mx.array:
+    scale = math.sqrt(2 / math.pi)
+    return (0.5 * x) * (1 + _rational_tanh(x * (scale + scale * 0.044715 * (x * x))))
+
+
+# 2ʸ for |y| ≤ ½ as a polynomial in y, Taylor's to the seventh power: within 1e-8.
+_EXP2 = tuple(math.log(2) ** power / math.factorial(power) for power in range(8))
+
+
+def exp2_nonpositive(x: mx.array) -> mx.array:
+    """2ˣ of a float32 array that is nowhere above 0, in arithmetic that the CPU does in vectors.
+
+    Below −126 it is 2⁻¹²⁶. A relative error of 2e-7.
+    """
+    fraction, exponent = _exp2_parts(x)
+    return fraction * exponent.view(mx.float32)
+
+
+@fuse
+def _exp2_parts(x: mx.array) -> tuple[mx.array, mx.array]:
+    """2ˣ as 2ʸ for |y| ≤ ½, and the bits of the float that it is to be multiplied by."""
+    x = mx.maximum(x, -126)
+    whole = (x + _ROUND) - _ROUND
+    y = x - whole
+    y2 = y * y
+    c0, c1, c2, c3, c4, c5, c6, c7 = _EXP2
+    power = (c0 + c1 * y) + y2 * ((c2 + c3 * y) + y2 * ((c4 + c5 * y) + y2 * (c6 + c7 * y)))
+    # A float's exponent, in excess of 127, stands in the bits from the 24th on.
+    return power, (whole.astype(mx.int32) + 127) << 23

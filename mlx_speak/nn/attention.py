@@ -7,6 +7,11 @@ from typing import TypeAlias
 
 import mlx.core as mx
 
+from .activations import exp2_nonpositive
+
+# Queries up to which a decoder may ask for one or for several at once and wants the same answer.
+_FEW_QUERIES = 32
+
 
 def split_heads(x: mx.array, num_heads: int) -> mx.array:
     """(batch, length, dims) → (batch, num_heads, length, dims / num_heads)."""
@@ -37,4 +42,22 @@ def attend(queries: mx.array, keys: mx.array, values: mx.array, *, mask: Mask = 
         (batch, num_heads, query_length, head_dims).
     """
     scale = 1 / math.sqrt(queries.shape[-1])
+    if mask is None and _is_costly_on_cpu(queries, keys):
+        return _attend_on_cpu(queries * (scale * math.log2(math.e)), keys, values)
     return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+
+
+def _is_costly_on_cpu(queries: mx.array, keys: mx.array) -> bool:
+    on_cpu = mx.default_device().type == mx.DeviceType.cpu
+    in_float32 = queries.dtype == keys.dtype == mx.float32
+    return on_cpu and in_float32 and queries.shape[2] > _FEW_QUERIES
+
+
+def _attend_on_cpu(queries: mx.array, keys: mx.array, values: mx.array) -> mx.array:
+    """Attention with powers of two: MLX's softmax calls libm's exponential for every score.
+
+    Dividing by the weights' sum is left to the end, where there is less to divide.
+    """
+    scores = queries @ keys.swapaxes(-1, -2)
+    weights = exp2_nonpositive(scores - scores.max(axis=-1, keepdims=True))
+    return (weights @ values) / weights.sum(axis=-1, keepdims=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlx_speak.nn import activations
-from mlx_speak.nn.activations import snake
+from mlx_speak.nn.activations import exp2_nonpositive, gelu_tanh, snake
 
 
 @pytest.fixture
@@ -69,3 +69,30 @@ def test_half_precision_stays_half(signal):
     ours = snake(mx.array(x, mx.float16), mx.array(alpha, mx.float16))
     assert ours.dtype == mx.float16
     assert mx.isfinite(ours).all()
+
+
+def test_gelu_tanh_is_its_formula():
+    x = np.linspace(-12, 12, 100_001).astype(np.float32)
+    exact = x.astype(np.float64)
+    cubic = np.sqrt(2 / np.pi) * (exact + 0.044715 * exact**3)
+    expected = exact / 2 * (1 + np.tanh(cubic))
+    # The tanh is 3e-7 off, and is multiplied by x / 2; the rest is rounding.
+    tolerance = 3e-7 * (abs(exact) + 1)
+    for given in (mx.array(x), mx.array(x).reshape(-1, 1)):
+        assert (abs(np.array(gelu_tanh(given)).ravel() - expected) <= tolerance).all()
+
+
+def test_gelu_tanh_of_other_kinds_of_numbers():
+    assert mx.isnan(gelu_tanh(mx.array([float("nan")]))).all()
+    half = gelu_tanh(mx.array([-1.0, 0.5, 3.0], mx.float16))
+    assert half.dtype == mx.float16
+
+
+def test_powers_of_two():
+    x = np.linspace(-125.9, 0, 100_001).astype(np.float32)
+    ours = np.array(exp2_nonpositive(mx.array(x)))
+    np.testing.assert_allclose(ours, np.exp2(x.astype(np.float64)), rtol=2.5e-7)
+    assert ours[-1] == 1  # what an attention gives the best key
+    far = np.array(exp2_nonpositive(mx.array([-127.0, -3e38, -np.inf])))
+    assert (far == 2.0**-126).all()
+    assert np.isnan(np.array(exp2_nonpositive(mx.array([np.nan])))).all()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import mlx.nn as nn
 
+from ...nn.activations import gelu_tanh
 from ...nn.attention import attend, merge_heads, split_heads
 
 
@@ -45,7 +46,7 @@ class AlbertLayer(nn.Module):
         """(batch, length, hidden_size) → the same."""
         heads = [split_heads(y, self.num_heads) for y in mx.split(self.qkv(x), 3, axis=-1)]
         x = self.attention_norm(x + self.out(merge_heads(attend(*heads))))
-        return self.ffn_norm(x + self.ffn_out(nn.gelu_approx(self.ffn_in(x))))
+        return self.ffn_norm(x + self.ffn_out(gelu_tanh(self.ffn_in(x))))
 
 
 class Albert(nn.Module):
