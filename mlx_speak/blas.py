@@ -22,13 +22,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-_SOURCE = Path(__file__).with_name("blas.c")
+_SOURCES = [Path(__file__).with_name(name) for name in ("blas.c", "lstm.c")]
+_HEADER = Path(__file__).with_name("lanes.h")
 _COMPILERS = ("cc", "gcc", "clang")
 _SYSTEM_OPENBLAS = "libopenblas.so.0"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
 _description = "MLX's own BLAS"
+_library: ctypes.CDLL | None = None
 
 
 class Provider(NamedTuple):
@@ -43,6 +45,11 @@ class Provider(NamedTuple):
 def describe() -> str:
     """The BLAS that MLX's CPU backend uses: its library, kernels and threads."""
     return _description
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled `blas.c` and `lstm.c`, if MLX's products are computed by it."""
+    return _library
 
 
 def provide() -> None:
@@ -98,7 +105,7 @@ def _package_files(package: str, pattern: str) -> list[str]:
 
 def _forward(provider: Provider) -> bool:
     """Load the forwarding library over that provider. False if either cannot be had."""
-    global _description
+    global _description, _library
     with _forwarding_library(provider.integer) as path:
         if path is None:
             return False
@@ -113,6 +120,7 @@ def _forward(provider: Provider) -> bool:
     library.mlx_speak_blas_config.restype = ctypes.c_char_p
     config = library.mlx_speak_blas_config().decode(errors="replace").strip()
     threads = library.mlx_speak_blas_threads() or "its own choice of"
+    _library = library
     _description = f"{config or 'CBLAS'}, {threads} threads, from {provider.path}"
     return True
 
@@ -129,11 +137,13 @@ def _load_directly(name: str) -> bool:
 
 @contextlib.contextmanager
 def _forwarding_library(integer: str) -> Iterator[Path | None]:
-    """The compiled `blas.c`: from the cache, or for this process alone if there can be no cache."""
+    """The compiled sources: from the cache, or for this process alone if there can be no cache."""
     import hashlib
     import tempfile
 
-    recipe = f"{integer} {_processor()} ".encode() + _SOURCE.read_bytes()
+    recipe = f"{integer} {_processor()} ".encode() + b"".join(
+        path.read_bytes() for path in (*_SOURCES, _HEADER)
+    )
     name = f"blas-{hashlib.sha256(recipe).hexdigest()[:16]}.so"
     with contextlib.ExitStack() as stack:
         try:
@@ -177,7 +187,16 @@ def _compile(target: Path, integer: str) -> bool:
     # Not every compiler knows this processor by itself.
     attempts = itertools.product(filter(shutil.which, _COMPILERS), (["-march=native"], []))
     for compiler, native in attempts:
-        command = [compiler, *options, *native, "-o", str(target), str(_SOURCE), "-ldl", "-lm"]
+        command = [
+            compiler,
+            *options,
+            *native,
+            "-o",
+            str(target),
+            *map(str, _SOURCES),
+            "-ldl",
+            "-lm",
+        ]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode == 0:
             target.chmod(0o700)

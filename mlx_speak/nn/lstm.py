@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
+
+from .. import blas
 
 
 class BiLSTM(nn.Module):
@@ -36,6 +40,8 @@ class BiLSTM(nn.Module):
         directions, gates, size = self.weight_hh.shape
         projection = self.weight_ih.reshape(directions * gates, -1).T
         inputs = mx.addmm(self.bias.reshape(-1), x, projection)
+        if batch == 1 and _runs_natively(inputs, self.weight_hh):
+            return _recur_natively(inputs.reshape(length, directions, gates), self.weight_hh)[None]
         inputs = inputs.reshape(batch, length, directions, gates).transpose(1, 2, 0, 3)
         forward, backward = inputs[:, :1], inputs[::-1, 1:]
         inputs = mx.concatenate([forward, backward], axis=1)  # (length, 2, batch, gates)
@@ -63,3 +69,32 @@ def lstm_cell(inputs: mx.array, recurrent: mx.array, cell: mx.array) -> tuple[mx
     candidate = mx.tanh(gates[..., 3 * size :])
     cell = sigmoids[..., size : 2 * size] * cell + sigmoids[..., :size] * candidate
     return sigmoids[..., 2 * size :] * mx.tanh(cell), cell
+
+
+def _runs_natively(inputs: mx.array, weights: mx.array) -> bool:
+    on_cpu = mx.default_device().type == mx.DeviceType.cpu
+    in_float32 = inputs.dtype == weights.dtype == mx.float32
+    return on_cpu and in_float32 and blas.library() is not None
+
+
+def _recur_natively(inputs: mx.array, weights: mx.array) -> mx.array:
+    """The loop of `BiLSTM` in one call of `lstm.c`: evaluates what it is given.
+
+    Args:
+        inputs: (length, 2, 4 · hidden_size) float32, projected.
+        weights: (2, 4 · hidden_size, hidden_size) float32.
+
+    Returns:
+        (length, 2 · hidden_size).
+    """
+    library = blas.library()
+    assert library is not None
+    # Copies only what is not laid out in rows; `held` keeps it alive through the call.
+    held = [np.ascontiguousarray(np.array(x, copy=False)) for x in (inputs, weights)]
+    length, _, gates = inputs.shape
+    out = np.empty((length, gates // 2), np.float32)
+    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (*held, out))
+    threads = library.mlx_speak_blas_threads()
+    if library.mlx_speak_lstm(length, gates // 4, *pointers, threads):
+        raise MemoryError("no memory for the state of an LSTM")
+    return mx.array(out)
