@@ -51,6 +51,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="speakers|silent|null|FILE.wav",
         help="where the sound goes (default: speakers); may be given twice",
     )
+    early = parser.add_mutually_exclusive_group()
+    for level, text in (
+        ("eager", "work ahead on every word of an unfinished sentence: soonest, and warmest"),
+        ("economy", "work ahead only on what seems a whole sentence: spares a battery"),
+    ):
+        early.add_argument(f"--{level}", dest="early", action="store_const", const=level, help=text)
+    parser.set_defaults(early="balanced")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--version", action="version", version=f"mlx-speak {__version__}")
     arguments = parser.parse_args(argv)
@@ -68,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import mlx_speak as ms
 
+    from .keys import HINT, Keys, press
     from .status import Status
 
     failed = 0
@@ -86,11 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 output=arguments.output or "speakers",
                 speaker=arguments.speaker,
                 speed=arguments.speed,
+                early=arguments.early,
             ) as pipe:
                 pipe.warm_up()
-                status.follow(pipe)
                 # Unbuffered, so that text is seen as it arrives and no lock is held at exit.
-                with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
+                with (
+                    open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream,
+                    Keys(lambda key: press(pipe, key)) as keys,
+                ):
+                    status.follow(pipe, HINT if keys.active else "")
                     for utterance in pipe.run(ms.read_stream(stream, format=arguments.format)):
                         status.show(utterance)
                         failed += utterance.error is not None

@@ -23,6 +23,7 @@ class Status:
         self._quiet = quiet
         self._console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
         self._pipe: Pipeline | None = None
+        self._hint = ""
         self._live = Live(
             get_renderable=self._line,
             console=self._console,
@@ -40,9 +41,9 @@ class Status:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def follow(self, pipe: Pipeline) -> None:
-        """Show this pipeline's doings in the live line."""
-        self._pipe = pipe
+    def follow(self, pipe: Pipeline, hint: str = "") -> None:
+        """Show this pipeline's doings in the live line, and after them what can be done."""
+        self._pipe, self._hint = pipe, hint
 
     def note(self, message: str) -> None:
         if not self._quiet:
@@ -92,8 +93,10 @@ class Status:
             + (f", first sound {milliseconds(latency)}" if latency is not None else "")
             + (f", {stats.underruns} underruns" if stats.underruns else "")
             + (f", {stats.behind:.0f} s behind: {stats.rung}" if stats.rung else "")
+            + (f", speed {self._pipe.speed:g}" if self._pipe.speed != 1 else "")
             + (", paused" if self._pipe.paused else "")
-            + "]",
+            + "]"
+            + (f"  {self._hint}" if self._hint else ""),
             style="dim",
         )
         line.truncate(max(self._console.width, 20), overflow="ellipsis")
