@@ -127,3 +127,28 @@ def _exp2_parts(x: mx.array) -> tuple[mx.array, mx.array]:
     power = (c0 + c1 * y) + y2 * ((c2 + c3 * y) + y2 * ((c4 + c5 * y) + y2 * (c6 + c7 * y)))
     # A float's exponent, in excess of 127, stands in the bits from the 24th on.
     return power, (whole.astype(mx.int32) + 127) << 23
+
+
+# sin(2πv) / v as a polynomial in v², for |v| ≤ ¼: Taylor's to the eleventh power, within 6e-8.
+_SINE = tuple(
+    (-1) ** n * (2 * math.pi) ** (2 * n + 1) / math.factorial(2 * n + 1) for n in range(6)
+)
+
+
+def sine_of_turns(turns: mx.array) -> mx.array:
+    """sin(2π · turns), on the CPU without libm: within 4e-7 besides the rounding of `turns`."""
+    if mx.default_device().type != mx.DeviceType.cpu or turns.dtype != mx.float32:
+        return mx.sin(2 * math.pi * turns)
+    return _sine_of_turns(turns)
+
+
+@fuse
+def _sine_of_turns(turns: mx.array) -> mx.array:
+    """The cosine a quarter turn before, which depends on the distance to the last whole turn."""
+    before = turns - 0.25
+    before = before - ((before + _ROUND) - _ROUND)
+    v = 0.25 - mx.abs(before)
+    z = v * v
+    z2 = z * z
+    c0, c1, c2, c3, c4, c5 = _SINE
+    return v * ((c0 + c1 * z) + z2 * ((c2 + c3 * z) + z2 * (c4 + c5 * z)))

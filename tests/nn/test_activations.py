@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlx_speak.nn import activations
-from mlx_speak.nn.activations import exp2_nonpositive, gelu_tanh, snake
+from mlx_speak.nn.activations import exp2_nonpositive, gelu_tanh, sine_of_turns, snake
 
 
 @pytest.fixture
@@ -96,3 +96,12 @@ def test_powers_of_two():
     far = np.array(exp2_nonpositive(mx.array([-127.0, -3e38, -np.inf])))
     assert (far == 2.0**-126).all()
     assert np.isnan(np.array(exp2_nonpositive(mx.array([np.nan])))).all()
+
+
+def test_sine_of_turns():
+    turns = np.linspace(-300, 300, 600_011).astype(np.float32)
+    expected = np.sin(2 * np.pi * turns.astype(np.float64))
+    # Taking a quarter turn away rounds by 2⁻²⁴ of the size, which is then multiplied by 2π.
+    tolerance = 4e-7 + 2.0**-21 * abs(turns)
+    assert (abs(np.array(sine_of_turns(mx.array(turns))) - expected) <= tolerance).all()
+    assert mx.isnan(sine_of_turns(mx.array([float("nan")]))).all()

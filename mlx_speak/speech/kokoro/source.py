@@ -6,10 +6,10 @@ StyleTTS 2 uses it.
 
 from __future__ import annotations
 
-import math
-
 import mlx.core as mx
 import mlx.nn as nn
+
+from ...nn.activations import sine_of_turns
 
 SINE_AMPLITUDE = 0.1
 VOICED_NOISE = 0.003
@@ -42,7 +42,7 @@ class HarmonicSource(nn.Module):
         batch, length = f0.shape
         per_value = self.samples_per_value
         voiced = (f0 > VOICED_THRESHOLD).astype(mx.float32)[:, :, None]  # for each F0 value
-        sines = mx.sin(2 * math.pi * self.phases(f0)) @ self.merge.weight[0]
+        sines = sine_of_turns(self.phases(f0)) @ self.merge.weight[0]
         signal = sines.reshape(batch, length, per_value) * (SINE_AMPLITUDE * voiced)
         if key is not None:
             # The reference adds independent noise to every harmonic and then weighs them; a
