@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from support import package
 
 from mlx_speak.errors import ModelFormatError, UnknownLanguageError
 from mlx_speak.languages import Language
@@ -199,3 +202,14 @@ def test_all_54_voices(kokoro_folder: Path):
     for language in voice.languages:  # one of each language is heard
         audio = voice.generate(phonemes="həlˈO.", language=language)
         assert 0.2 < audio.seconds < 2
+
+
+def test_check_loads_what_an_unknown_word_needs(small):
+    """The network that guesses English words costs tens of milliseconds, which no text may pay."""
+    package("hibari")
+    script = (
+        "import sys; from mlx_speak.speech.kokoro import load; "
+        f"load({str(small.folder)!r}).check('en'); print('hibari.g2p.oov' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr

@@ -22,6 +22,8 @@ from .speakers import Speakers
 SILENCE = 0.01
 """Samples within ± this are silence."""
 _FADE = 0.005
+_UNKNOWN_WORD = "Blorptic"
+"""In no lexicon: English and Japanese engines load what guesses its sound with their first one."""
 
 
 class KokoroVoice(Voice):
@@ -99,7 +101,7 @@ class KokoroVoice(Voice):
         from ..phonemes import phonemize
 
         spoken, _ = self._resolve(language, speaker)
-        phonemize("", spoken)
+        phonemize(_UNKNOWN_WORD, spoken)
 
     def warm_up(self) -> None:
         """Run the network once, on a few phonemes and without any package that makes them."""
