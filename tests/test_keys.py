@@ -18,12 +18,14 @@ import pytest
 from mlx_speak.keys import press, split
 
 SHOW = """
-import os, signal, sys, time
+import os, sys
 from mlx_speak.keys import Keys
-with Keys(lambda key: print("key", key, flush=True)) as keys:
-    print("active", keys.active, flush=True)
+def show(text):  # at once: two threads do
+    os.write(1, f"{text}\\n".encode())
+with Keys(lambda key: show(f"key {key}")) as keys:
+    show(f"active {keys.active}")
     sys.stdin.read()
-print("over", flush=True)
+show("over")
 """
 
 
