@@ -55,7 +55,7 @@ _HOME = {
 __all__ = sorted([*_HOME, "__version__"])
 
 # MLX's Linux wheel resolves its BLAS when it is first imported, so a faster one must come before.
-blas.provide()
+blas.provide_when_needed()
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,20 @@ claude -p "…" --output-format stream-json --verbose | mlx-speak --to pt
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import SpeakError
 from .languages import Language
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+_KEEP = 30.0  # minutes
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -58,9 +65,25 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     ):
         early.add_argument(f"--{level}", dest="early", action="store_const", const=level, help=text)
     parser.set_defaults(early="balanced")
+    parser.add_argument(
+        "--keep",
+        type=float,
+        nargs="?",
+        const=_KEEP,
+        metavar="MINUTES",
+        help="speak through a process that stays warm for the next text until none has come for so"
+        f" long (default: {_KEEP:g}); it is started if there is none",
+    )
+    parser.add_argument(
+        "--stop-keeping", action="store_true", help="end the warm process (given alone)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--version", action="version", version=f"mlx-speak {__version__}")
     arguments = parser.parse_args(argv)
+    if arguments.stop_keeping:
+        parser.error("--stop-keeping is given alone")
+    if arguments.keep is not None and not 0 < arguments.keep < 1e6:
+        parser.error(f"--keep {arguments.keep:g}: give the minutes, such as --keep 30")
     try:
         arguments.source = Language.parse(arguments.source)
         arguments.to = Language.parse(arguments.to)
@@ -71,46 +94,39 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse_arguments(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv == ["--stop-keeping"]:
+        from .keep.client import stop_keeping
 
-    import mlx_speak as ms
+        return stop_keeping()
+    arguments = parse_arguments(argv)
+    if arguments.keep is not None:
+        from .keep.client import speak_kept
+
+        code = speak_kept(argv, arguments.keep, arguments.quiet)
+        if code is not None:
+            return code
 
     from .keys import HINT, Keys, press
+    from .speak import Models, speak
     from .status import Status
 
-    failed = 0
-    with Status(quiet=arguments.quiet) as status:
+    # Unbuffered, so that text is seen as it arrives and no lock is held at exit.
+    with (
+        Status(arguments.quiet) as status,
+        open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream,
+        contextlib.ExitStack() as stack,
+    ):
+
+        def ready(pipe: Pipeline) -> str:
+            keys = stack.enter_context(Keys(lambda key: press(pipe, key)))
+            return HINT if keys.active else ""
+
         try:
-            status.note("loading the models")
-            translator = None
-            if arguments.translator or arguments.source.flores != arguments.to.flores:
-                name = arguments.translator or ms.default_translator(arguments.source, arguments.to)
-                translator = ms.load_translator(name, bits=arguments.bits)
-            with ms.Pipeline(
-                translator,
-                ms.load_voice(arguments.voice or ms.default_voice(arguments.to)),
-                source=arguments.source,
-                target=arguments.to,
-                output=arguments.output or "speakers",
-                speaker=arguments.speaker,
-                speed=arguments.speed,
-                early=arguments.early,
-            ) as pipe:
-                pipe.warm_up()
-                # Unbuffered, so that text is seen as it arrives and no lock is held at exit.
-                with (
-                    open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream,
-                    Keys(lambda key: press(pipe, key)) as keys,
-                ):
-                    status.follow(pipe, HINT if keys.active else "")
-                    for utterance in pipe.run(ms.read_stream(stream, format=arguments.format)):
-                        status.show(utterance)
-                        failed += utterance.error is not None
-                status.note(str(pipe.stats()))
+            return speak(arguments, stream, status, Models(), ready)
         except SpeakError as error:
             status.error(str(error))
             return 2
-    return 1 if failed else 0
 
 
 def command() -> None:

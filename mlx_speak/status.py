@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -17,11 +18,27 @@ if TYPE_CHECKING:
 
 
 class Status:
-    """Prints to stderr, leaving stdout alone. Text from the stream is never read as markup."""
+    """Prints to stderr, leaving stdout alone. Text from the stream is never read as markup.
 
-    def __init__(self, quiet: bool = False):
+    Args:
+        file: stderr, if not this process's own.
+        environment: of the terminal that it is; of this process, if not given.
+    """
+
+    def __init__(
+        self,
+        quiet: bool = False,
+        file: IO[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ):
         self._quiet = quiet
-        self._console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+        self._console = Console(
+            file=file or sys.stderr,
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+            _environ=environment,
+        )
         self._pipe: Pipeline | None = None
         self._hint = ""
         self._live = Live(

@@ -108,7 +108,12 @@ def test_only_its_own_command_and_the_hub_know_convert() -> None:
 
 def test_only_the_hub_opens_the_network() -> None:
     allowed = {ROOT / "mlx_speak" / "hub.py", ROOT / "convert" / "fetch.py"}
-    assert not offences(lambda room, path, name, top: is_in(name, NETWORK) and path not in allowed)
+
+    def rule(room: str, path: Path, name: str, top: bool) -> bool:
+        of_this_machine = room == "keep" and name == "socket"  # a Unix socket
+        return is_in(name, NETWORK) and path not in allowed and not of_this_machine
+
+    assert not offences(rule)
 
 
 def test_only_audio_opens_a_device() -> None:
