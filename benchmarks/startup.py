@@ -4,8 +4,8 @@
 
 Each figure is the whole life of `mlx-speak` with an empty text: its start, the models, an output
 that is opened and closed, its exit. So it is a bound from above on the time until text is taken.
-The two take turns. "first" is the run that starts the warm process. The bare interpreter, which is
-a part of each, is measured beside them.
+Whatever else the machine does is in it: run this on a quiet one. The two take turns. "first" is the
+run that starts the warm process. The bare interpreter, a part of each, is measured beside them.
 """
 
 from __future__ import annotations
