@@ -17,10 +17,12 @@ from .cross_attention import cross_attention, cross_attention_ops
 from .decode_attention import OPERATION as _DECODE_ATTENTION
 from .decode_attention import decode_attention, decode_attention_ops
 from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
+from .lstm import OPERATION as _LSTM
+from .lstm import lstm, lstm_ops
 from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
 from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
 
-OPERATIONS = (_DECODE_ATTENTION, _CROSS_ATTENTION, _RESIDUAL_LAYER_NORM, _ARGMAX)
+OPERATIONS = (_DECODE_ATTENTION, _CROSS_ATTENTION, _RESIDUAL_LAYER_NORM, _ARGMAX, _LSTM)
 """What this room has, for the listing and the tests."""
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "decode_attention",
     "decode_attention_ops",
     "gpu",
+    "lstm",
+    "lstm_ops",
     "residual_layer_norm",
     "residual_layer_norm_ops",
     "use",

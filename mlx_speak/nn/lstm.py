@@ -9,7 +9,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from .. import blas
+from .. import blas, kernels
+from ..kernels import dispatch
 
 
 class BiLSTM(nn.Module):
@@ -37,42 +38,16 @@ class BiLSTM(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         """(batch, length, input_size) → (batch, length, 2 · hidden_size), from zero states."""
         batch, length, _ = x.shape
-        directions, gates, size = self.weight_hh.shape
+        directions, gates, _ = self.weight_hh.shape
         projection = self.weight_ih.reshape(directions * gates, -1).T
         inputs = mx.addmm(self.bias.reshape(-1), x, projection)
         if batch == 1 and _runs_natively(inputs, self.weight_hh):
             return _recur_natively(inputs.reshape(length, directions, gates), self.weight_hh)[None]
-        inputs = inputs.reshape(batch, length, directions, gates).transpose(1, 2, 0, 3)
-        forward, backward = inputs[:, :1], inputs[::-1, 1:]
-        inputs = mx.concatenate([forward, backward], axis=1)  # (length, 2, batch, gates)
-
-        recurrent = self.weight_hh.swapaxes(-1, -2)
-        hidden = cell = mx.zeros((directions, batch, size))
-        states = []
-        for step in range(length):
-            hidden, cell = lstm_cell(inputs[step], hidden @ recurrent, cell)
-            states.append(hidden)
-        out = mx.stack(states)  # (length, 2, batch, hidden)
-        out = mx.concatenate([out[:, 0], out[::-1, 1]], axis=-1)
-        return out.swapaxes(0, 1)
-
-
-def lstm_cell(inputs: mx.array, recurrent: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
-    """One step from the two projections (..., 4 · hidden), gates in the order i, f, o, g.
-
-    Returns:
-        The new hidden and cell states, (..., hidden).
-    """
-    size = cell.shape[-1]
-    gates = inputs + recurrent
-    sigmoids = mx.sigmoid(gates[..., : 3 * size])
-    candidate = mx.tanh(gates[..., 3 * size :])
-    cell = sigmoids[..., size : 2 * size] * cell + sigmoids[..., :size] * candidate
-    return sigmoids[..., 2 * size :] * mx.tanh(cell), cell
+        return kernels.lstm(inputs, self.weight_hh)
 
 
 def _runs_natively(inputs: mx.array, weights: mx.array) -> bool:
-    on_cpu = mx.default_device().type == mx.DeviceType.cpu
+    on_cpu = dispatch.gpu() is None
     in_float32 = inputs.dtype == weights.dtype == mx.float32
     return on_cpu and in_float32 and blas.library() is not None
 

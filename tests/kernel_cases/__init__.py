@@ -17,12 +17,14 @@ from .attention import attention_cases, cross_attention, decode_attention
 from .best import argmax, argmax_cases
 from .case import DTYPES, NAMES, Case, float64, normal
 from .norm import norm_cases, residual_layer_norm
+from .recurrence import lstm, lstm_cases
 
 SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "decode_attention": lambda: attention_cases(decode_attention),
     "cross_attention": lambda: attention_cases(cross_attention),
     "residual_layer_norm": norm_cases,
     "argmax": argmax_cases,
+    "lstm": lstm_cases,
 }
 
 SMALL: dict[str, list[Case]] = {
@@ -36,6 +38,7 @@ SMALL: dict[str, list[Case]] = {
     ],
     "residual_layer_norm": [residual_layer_norm(300), residual_layer_norm(33, mx.bfloat16)],
     "argmax": [argmax(4500), argmax(4500, mx.float16, rows=1, peak=4095)],
+    "lstm": [lstm(4, batch=2), lstm(3, mx.bfloat16, hidden=33)],
 }
 """For the sanitizers, which are slow, and for planted bugs: odd sizes, several threadgroups, both
 variants of an optional mask, one fp32 and one 16-bit dtype each."""
@@ -45,6 +48,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "cross_attention": cross_attention,
     "residual_layer_norm": residual_layer_norm,
     "argmax": argmax,
+    "lstm": lstm,
 }
 """A case of any length and dtype, the first two arguments; no length may need a compilation."""
 

@@ -155,6 +155,10 @@ def test_argmax_stays_in_the_row_whatever_it_finds(emulated) -> None:
         (lambda q, k, m: kernels.residual_layer_norm(q, k, m, m, eps=0), "residual"),
         (lambda q, k, m: kernels.residual_layer_norm(q, q, m, m, eps=0), "weight"),
         (lambda q, k, m: kernels.argmax(mx.zeros((3, 0))), "logits"),
+        (lambda q, k, m: kernels.lstm(q[0], q[0]), "weights"),
+        (lambda q, k, m: kernels.lstm(q[0], mx.zeros((1, 8, 2))), "weights"),
+        (lambda q, k, m: kernels.lstm(q[0], mx.zeros((2, 8, 2))), "inputs"),
+        (lambda q, k, m: kernels.lstm(q, mx.zeros((2, 8, 2))), "inputs"),
         (lambda q, k, m: kernels.argmax(mx.array(1.0)), "logits"),
     ],
 )

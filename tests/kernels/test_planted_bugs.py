@@ -98,6 +98,18 @@ BUGS = [
     Bug("argmax", "argmax_parts.metal", "-INFINITY", "0.0f"),
     Bug("argmax", "argmax_best.metal", "part < parts;", "part <= parts;", **READ),
     Bug("argmax", "argmax_best.metal", "out[row]", "out[0]", **RACE),
+    *(Bug("lstm", "lstm.metal", BARRIER, "", occurrence=i, **RACE) for i in range(3)),
+    Bug("lstm", "lstm.metal", "length - 1 - step : step", "step : step"),
+    Bug("lstm", "lstm.metal", "gates[HIDDEN + i]", "gates[2 * HIDDEN + i]"),
+    Bug("lstm", "lstm.metal", "sum = simd_sum(sum);", ""),
+    Bug("lstm", "lstm.metal", "i < HIDDEN; i += 32)", "i < HIDDEN - 1; i += 32)"),
+    Bug("lstm", "lstm.metal", "gate < 4 * HIDDEN", "gate <= 4 * HIDDEN",
+        mode="address", says="out of bounds"),
+    Bug("lstm", "lstm.metal", "gate += GROUPS", "gate += GROUPS + 1"),
+    Bug("lstm", "lstm.metal", "cells[i] = cell;", ""),
+    Bug("lstm", "lstm.metal", "row * inputs_strides[0]", "0"),
+    Bug("lstm", "lstm.metal", "direction * weights_strides[0]", "0"),
+    Bug("lstm", "lstm.metal", "(row * length + t)", "t", **RACE),
 ]  # fmt: skip
 
 

@@ -1,0 +1,64 @@
+"""Kokoro's recurrent modules through the dispatcher, under emulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from kernel_cases import normal
+from mlx_speak.kernels import use
+
+from mlx_speak.nn.lstm import BiLSTM
+from mlx_speak.speech.kokoro.prosody import ProsodyPredictor
+from mlx_speak.speech.kokoro.text import TextEncoder
+
+# They compute nothing, so far as they are applied to arrays in rows.
+VIEWS = {"Reshape", "Transpose", "Slice", "Squeeze", "ExpandDims", "Broadcast", "Unflatten"}
+
+
+def computing(call: Callable[..., Any], *arguments: mx.array) -> int:
+    """Primitives of the graph that take a dispatch, before compilation fuses any."""
+    names: list[str] = []
+
+    def keep(node: dict[str, Any]) -> None:
+        if node["type"] == "primitive":
+            names.append(node["name"])
+
+    mx.export_function(keep, call, *arguments)
+    return len([name for name in names if name not in VIEWS])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_layer_is_one_dispatch_in_place_of_all_its_steps(emulated, batch: int) -> None:
+    layer, length = BiLSTM(12, 8), 9
+    x = normal(batch, length, 12, dtype=mx.float32, seed=1)
+    expected = layer(x)
+    with emulated() as emulator:
+        out = layer(x)
+        assert len(emulator.executed) == 1
+        with use("ops"):
+            plain = computing(layer, x)
+    assert mx.allclose(out, expected, atol=1e-6)
+    projection = 1
+    assert 10 * (projection + len(emulator.executed)) <= plain - projection
+
+
+def test_kokoros_modules_are_equal_on_the_kernel(emulated) -> None:
+    encoder = TextEncoder(10, 16, 5, 2)
+    prosody = ProsodyPredictor(16, 4, 2, 6)
+    ids, style = mx.array([[1, 5, 2, 7, 3]]), normal(1, 4, dtype=mx.float32, seed=2)
+
+    def run() -> list[mx.array]:
+        encoded = encoder(ids)
+        features = prosody.text_encoder(encoded, style)
+        curves = prosody.curves(features, style)
+        return [encoded, features, prosody.durations(features), *curves]
+
+    expected = run()
+    with emulated() as emulator:
+        results = run()
+    assert len(emulator.executed) == 5  # a layer each
+    for result, plain in zip(results, expected, strict=True):
+        assert mx.allclose(result, plain, rtol=1e-4, atol=1e-4)
