@@ -202,7 +202,7 @@ class Pipeline:
         """Do the work that only a first sentence has to wait for."""
         if (translator := self.translator) is not None:
             self.scheduler.call(lambda: translator.warm_up(self.source, self.target))
-        self.scheduler.call(self.voice.warm_up)
+        self.scheduler.call(lambda: self.voice.warm_up(self.target, self.speaker))
 
     def close(self) -> None:
         """Stop, and close the output that the pipeline opened."""

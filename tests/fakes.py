@@ -74,5 +74,5 @@ class FakeVoice:
     def prepare(self, text: str, language=None, speaker=None, speed=1.0) -> Iterator[None]:
         return iter(())
 
-    def warm_up(self) -> None:
+    def warm_up(self, language=None, speaker=None) -> None:
         pass

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlx.core as mx
 import mlx.nn as nn
+
+Moments = Callable[[mx.array], tuple[mx.array, mx.array]]
+"""(batch, length, channels) → mean and variance to normalise with, each (batch, 1, channels)."""
 
 
 class AdaptiveInstanceNorm(nn.Module):
@@ -19,14 +24,21 @@ class AdaptiveInstanceNorm(nn.Module):
         self.fc = nn.Linear(style_dim, 2 * channels)
         self.eps = eps
 
-    def scale_and_shift(self, x: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
+    def scale_and_shift(
+        self, x: mx.array, style: mx.array, moments: Moments | None = None
+    ) -> tuple[mx.array, mx.array]:
         """The affine map of `x` (batch, length, channels) that `style` (batch, style_dim) asks for.
+
+        Args:
+            x: what is to be normalised.
+            style: what it is to be styled with.
+            moments: where mean and variance come from; by default from `x`.
 
         Returns:
             scale and shift, each (batch, 1, channels).
         """
         gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)
-        mean, variance = moments(x)
+        mean, variance = (moments or own_moments)(x)
         scale = (1 + gamma) * mx.rsqrt(variance + self.eps)
         return scale, beta - mean * scale
 
@@ -50,7 +62,7 @@ class AdaptiveLayerNorm(nn.Module):
         return (1 + gamma) * mx.fast.layer_norm(x, None, None, self.eps) + beta
 
 
-def moments(x: mx.array) -> tuple[mx.array, mx.array]:
+def own_moments(x: mx.array) -> tuple[mx.array, mx.array]:
     """Mean and (biased) variance over time.
 
     The sums are products with a row of ones, which the BLAS does at memory speed. The variance is

@@ -127,9 +127,14 @@ class Voice(ABC):
     ) -> None:
         """Raise now what `stream_generate` would raise later, before anything has been said."""
 
-    def warm_up(self) -> None:
-        """Do now what would make the first sentence slower than the others."""
-        for _ in self.stream_generate("a"):
+    def warm_up(
+        self, language: str | Language | None = None, speaker: str | Speaker | None = None
+    ) -> None:
+        """Do now what would make the first sentence slower than the others.
+
+        Arguments are those of `stream_generate`.
+        """
+        for _ in self.stream_generate("a", language, speaker):
             pass
 
     def clone(self, path: str | PathLike[str]) -> Speaker:

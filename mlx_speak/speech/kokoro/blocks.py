@@ -10,7 +10,7 @@ import mlx.nn as nn
 
 from ...nn.activations import snake
 from ...nn.conv import Conv1d, ConvTranspose1d
-from ...nn.norm import AdaptiveInstanceNorm
+from ...nn.norm import AdaptiveInstanceNorm, Moments
 
 
 class StyledBlock(nn.Module):
@@ -75,12 +75,22 @@ class SnakeBlock(nn.Module):
         self.alpha1 = [mx.ones((channels,)) for _ in dilations]
         self.alpha2 = [mx.ones((channels,)) for _ in dilations]
 
-    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        """(batch, frames, channels), (batch, style_dim) → (batch, frames, channels)."""
+    @property
+    def reach(self) -> int:
+        """Frames on either side of one that it depends on, but for the norms' statistics."""
+        convs = (*self.dilated, *self.plain)
+        return sum(conv.dilation * (conv.weight.shape[1] // 2) for conv in convs)
+
+    def __call__(self, x: mx.array, style: mx.array, moments: Moments | None = None) -> mx.array:
+        """(batch, frames, channels), (batch, style_dim) → (batch, frames, channels).
+
+        `moments` are those of `AdaptiveInstanceNorm.scale_and_shift`, asked in the order of the
+        layers.
+        """
         for index, (dilated, plain) in enumerate(zip(self.dilated, self.plain, strict=True)):
-            affine = self.norm1[index].scale_and_shift(x, style)
+            affine = self.norm1[index].scale_and_shift(x, style, moments)
             y = dilated(snake(x, self.alpha1[index], affine))
-            affine = self.norm2[index].scale_and_shift(y, style)
+            affine = self.norm2[index].scale_and_shift(y, style, moments)
             y = plain(snake(y, self.alpha2[index], affine))
             x = x + y
         return x

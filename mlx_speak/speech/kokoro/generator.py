@@ -13,6 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ...nn.conv import Conv1d, ConvTranspose1d
+from ...nn.norm import Moments
 from ...nn.spectral import istft, stft
 from .blocks import SnakeBlock
 from .source import HarmonicSource
@@ -43,6 +44,7 @@ class Stage(nn.Module):
         super().__init__()
         channels = config.upsample_initial_channel >> (index + 1)
         rate, kernel_size = config.upsample_rates[index], config.upsample_kernel_sizes[index]
+        self.rate = rate
         self.up = ConvTranspose1d(
             2 * channels, channels, kernel_size, stride=rate, padding=(kernel_size - rate) // 2
         )
@@ -62,13 +64,23 @@ class Stage(nn.Module):
             )
         ]
 
-    def __call__(self, x: mx.array, source: mx.array, style: mx.array) -> mx.array:
+    def input_of(self, begin: int, end: int) -> tuple[int, int]:
+        """The input frames, within an endless input, that output frames `begin` … `end` need."""
+        # One frame more than the blocks reach, for the edge of the source's convolution, and one
+        # input frame, for the overlap of the upsampling.
+        reach = 1 + self.source_block.reach + max(block.reach for block in self.blocks)
+        return (begin - reach) // self.rate - 1, -(-(end + reach) // self.rate) + 1
+
+    def __call__(
+        self, x: mx.array, source: mx.array, style: mx.array, moments: Moments | None = None
+    ) -> mx.array:
         """Upsample and shape.
 
         Args:
             x: (batch, frames, 2 · channels).
             source: (batch, source_frames, n_fft + 2), magnitudes and phases of the excitation.
             style: (batch, style_dim).
+            moments: as `SnakeBlock` takes them.
 
         Returns:
             (batch, frames · rate, channels), one frame more in the last stage.
@@ -76,10 +88,10 @@ class Stage(nn.Module):
         x = self.up(nn.leaky_relu(x, 0.1))
         if self.is_last:  # one frame more, as the source's centred transform has
             x = mx.concatenate([x[:, 1:2], x], axis=1)
-        x = x + self.source_block(self.source_conv(source), style)
-        total = self.blocks[0](x, style)
+        x = x + self.source_block(self.source_conv(source), style, moments)
+        total = self.blocks[0](x, style, moments)
         for block in self.blocks[1:]:
-            total = total + block(x, style)
+            total = total + block(x, style, moments)
         return total * (1 / len(self.blocks))
 
 
@@ -115,12 +127,76 @@ class Generator(nn.Module):
         Returns:
             (batch, frames · samples_per_frame).
         """
-        source = self.spectrum(excitation)
-        for stage in self.stages:
-            x = stage(x, source, style)
+        return self.render(x, self.spectrum(excitation), style)
+
+    def render(
+        self,
+        x: mx.array,
+        source: mx.array,
+        style: mx.array,
+        moments: Moments | None = None,
+        *,
+        begin: int = 0,
+        end: int | None = None,
+    ) -> mx.array:
+        """Render the waveform of the frames `begin` … `end`.
+
+        AdaIN normalises over the whole utterance. With `moments` that do not depend on it the
+        generator is a convolutional network of finite reach, and the windows of an utterance,
+        rendered one by one, are the same samples as the whole, to rounding.
+
+        Args:
+            x, style: as `__call__` takes them.
+            source: (batch, 1 + frames · samples_per_frame / hop, n_fft + 2), of `spectrum`.
+            moments: as `SnakeBlock` takes them; needed unless the window is the whole.
+            begin, end: in frames of x.
+
+        Returns:
+            (batch, (end − begin) · samples_per_frame).
+        """
+        end = x.shape[1] if end is None else end
+        spans = self._spans(begin, end, x.shape[1])
+        x = x[:, slice(*spans[0])]
+        for index, (stage, (low, high)) in enumerate(zip(self.stages, spans, strict=False)):
+            left = self._ratio(index)
+            x = stage(x, source[:, low * left : high * left + 1], style, moments)
+            if not stage.is_last:
+                first, last = spans[index + 1]
+                x = x[:, first - low * stage.rate : last - low * stage.rate]
         x = self.conv_post(nn.leaky_relu(x, 0.01))
         log_magnitude, phase = mx.split(x, 2, axis=-1)
         magnitude, phase = mx.exp(log_magnitude), mx.sin(phase)
-        return istft(
+        samples = istft(
             magnitude * mx.cos(phase), magnitude * mx.sin(phase), self.n_fft, self.hop_length
         )
+        per_frame = self._ratio(0) * self.hop_length
+        cut = (begin * self._ratio(0) - low * left) * self.hop_length
+        return samples[:, cut : cut + (end - begin) * per_frame]
+
+    @property
+    def norm_channels(self) -> list[int]:
+        """Channels of every norm, in the order in which `render` asks for its moments."""
+        return [
+            norm.fc.weight.shape[0] // 2
+            for stage in self.stages
+            for block in (stage.source_block, *stage.blocks)
+            for pair in zip(block.norm1, block.norm2, strict=True)
+            for norm in pair
+        ]
+
+    def _ratio(self, index: int) -> int:
+        """Frames of the source's spectrum for one that goes into a stage."""
+        return math.prod(stage.rate for stage in self.stages[index:])
+
+    def _spans(self, begin: int, end: int, frames: int) -> list[tuple[int, int]]:
+        """For each stage the input frames that the frames `begin` … `end` of x need of it."""
+        # What comes after the last stage reaches as far as its kernel and half a window.
+        reach = self.conv_post.weight.shape[1] // 2 + self.n_fft // (2 * self.hop_length) + 1
+        low, high = begin * self._ratio(0) - reach, end * self._ratio(0) + reach
+        spans = []
+        for index in reversed(range(len(self.stages))):
+            low, high = self.stages[index].input_of(low, high)
+            whole = frames * self._ratio(0) // self._ratio(index)
+            low, high = max(low, 0), min(high, whole)
+            spans.append((low, high))
+        return spans[::-1]

@@ -85,16 +85,49 @@ class Kokoro(nn.Module):
             speed: above 1 is faster.
             seed: of the noise in unvoiced sounds; the same seed gives the same samples.
         """
-        timbre, prosody = mx.split(style, 2, axis=-1)
+        features, durations = self.plan(input_ids, style, speed)
+        x, source = self.decode(input_ids, features, durations, style, seed)
+        timbre = mx.split(style, 2, axis=-1)[0]
+        return Speech(self.decoder.generator.render(x, source, timbre)[0], durations)
+
+    def plan(
+        self, input_ids: mx.array, style: mx.array, speed: float = 1.0
+    ) -> tuple[mx.array, np.ndarray]:
+        """What is to be spoken, and how long each token lasts; arguments as `__call__` takes them.
+
+        Returns:
+            features: (1, tokens, hidden_dim + style_dim), of the prosody predictor.
+            durations: (tokens,) frames.
+        """
+        prosody = mx.split(style, 2, axis=-1)[1]
         features = self.predictor.text_encoder(self.bert_proj(self.bert(input_ids)), prosody)
-        durations = np.array(self.predictor.durations(features, speed)[0])
+        return features, np.array(self.predictor.durations(features, speed)[0])
+
+    def decode(
+        self,
+        input_ids: mx.array,
+        features: mx.array,
+        durations: np.ndarray,
+        style: mx.array,
+        seed: int = 0,
+    ) -> tuple[mx.array, mx.array]:
+        """All that comes before the generator, whose `render` takes what this returns.
+
+        Args:
+            input_ids, style, seed: as `__call__` takes them.
+            features, durations: of `plan`.
+
+        Returns:
+            x: (1, 2 · frames, upsample_initial_channel).
+            source: the spectrum of the excitation.
+        """
+        timbre, prosody = mx.split(style, 2, axis=-1)
         frames = mx.array(np.repeat(np.arange(len(durations)), durations))
         f0, energy = self.predictor.curves(features[:, frames], prosody)
         text = self.text_encoder(input_ids)[:, frames]
-        decoded = self.decoder(text, f0, energy, timbre)
         generator = self.decoder.generator
         excitation = generator.source(f0, mx.random.key(seed))
-        return Speech(generator(decoded, timbre, excitation)[0], durations)
+        return self.decoder(text, f0, energy, timbre), generator.spectrum(excitation)
 
 
 def _known(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:

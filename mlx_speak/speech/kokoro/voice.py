@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,16 @@ from ...nn.weights import load_weights
 from ..voice import Speaker, SpeechError, Voice, check_speed
 from .chunks import SENTENCE_END, clauses, utterances
 from .model import Kokoro, KokoroConfig
+from .rendering import Rendering, Windows
 from .speakers import Speakers
+from .statistics import Statistics, calibrate
 
 SILENCE = 0.01
 """Samples within ± this are silence."""
 _FADE = 0.005
 _UNKNOWN_WORD = "Blorptic"
 """In no lexicon: English and Japanese engines load what guesses its sound with their first one."""
+_PREPARED = 4  # beginnings that are kept for texts that may come
 
 
 class KokoroVoice(Voice):
@@ -41,6 +45,8 @@ class KokoroVoice(Voice):
         clause_pause: seconds of silence where a sentence is cut into chunks.
         sentence_pause: seconds of silence between sentences.
         seed: of the noise in unvoiced sounds; the same seed gives the same samples.
+        windows: let `stream_generate` render an utterance in windows, the first of them early,
+            for speakers that `warm_up` was called for; see `statistics.py` for what it costs.
     """
 
     def __init__(
@@ -54,12 +60,16 @@ class KokoroVoice(Voice):
         clause_pause: float = 0.12,
         sentence_pause: float = 0.25,
         seed: int = 0,
+        windows: bool = True,
     ):
-        self.model, self.name, self.seed = model, name, seed
+        self.model, self.name, self.seed, self.windows = model, name, seed, windows
         self.lead, self.trail = lead, trail
         self.clause_pause, self.sentence_pause = clause_pause, sentence_pause
         self.sample_rate = model.config.sample_rate
         self._speakers = Speakers(voices, model.config.style_dim)
+        self._statistics: dict[str, Statistics] = {}
+        self._lengths = Windows()
+        self._prepared: OrderedDict[tuple[str, str, float], Rendering] = OrderedDict()
 
     @property
     def speakers(self) -> list[Speaker]:
@@ -92,8 +102,37 @@ class KokoroVoice(Voice):
         *,
         phonemes: str | None = None,
     ) -> Iterator[Audio]:
-        """Speak a first clause early, then sentence by sentence; arguments as in `generate`."""
-        return self._speak(text, phonemes, language, speaker, speed, clauses)
+        """Speak a first clause early, then sentence by sentence; arguments as in `generate`.
+
+        After `warm_up` for the speaker, each of them is rendered in windows that grow.
+        """
+        steps = self._stream(text, phonemes, language, speaker, speed)
+        return (audio for audio in steps if audio is not None)
+
+    def steps(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[Audio | None]:
+        return self._stream(text, None, language, speaker, speed)
+
+    def prepare(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[None]:
+        """Make the first window, where `warm_up` was called for the speaker."""
+        spoken, shares = self._resolve(language, speaker)
+        parts = self._parts(text, None, spoken, clauses)
+        yield
+        if parts and _key(shares) in self._statistics:
+            rendering = self._rendering(parts[0][0], shares, check_speed(speed))
+            while not rendering.begun and rendering.advance():
+                yield
 
     def check(
         self, language: str | Language | None = None, speaker: str | Speaker | None = None
@@ -103,11 +142,25 @@ class KokoroVoice(Voice):
         spoken, _ = self._resolve(language, speaker)
         phonemize(_UNKNOWN_WORD, spoken)
 
-    def warm_up(self) -> None:
-        """Run the network once, on a few phonemes and without any package that makes them."""
-        if self._speakers.known:
-            for _ in self.stream_generate(phonemes="ˈA."):
-                pass
+    def warm_up(
+        self, language: str | Language | None = None, speaker: str | Speaker | None = None
+    ) -> None:
+        """Make the phonemes of the language ready, and listen to the speaker once.
+
+        The first time for a speaker takes as long as speaking ten seconds; then it is remembered
+        in the cache of mlx_speak.
+        """
+        if not self._speakers.known:
+            return
+        if language is not None:
+            self.check(language, speaker)
+        spoken, shares = self._resolve(language, speaker)
+        if self.windows and _key(shares) not in self._statistics:
+            self._statistics[_key(shares)] = calibrate(
+                self.model, lambda length: self._speakers.style(shares, length), spoken.code
+            )
+        for _ in self.stream_generate(phonemes="ˈA.", speaker=_key(shares)):
+            pass
 
     def _speak(
         self,
@@ -118,38 +171,115 @@ class KokoroVoice(Voice):
         speed: float,
         cut: Callable[[str, int], Iterator[str]],
     ) -> Iterator[Audio]:
+        """Each part by one run of the whole network."""
         speed = check_speed(speed)
         spoken, shares = self._resolve(language, speaker)
+        for part, pause in self._parts(text, phonemes, spoken, cut):
+            yield self._utter(part, shares, speed, pause)
+
+    def _stream(
+        self,
+        text: str,
+        phonemes: str | None,
+        language: str | Language | None,
+        speaker: str | Speaker | None,
+        speed: float,
+    ) -> Iterator[Audio | None]:
+        speed = check_speed(speed)
+        spoken, shares = self._resolve(language, speaker)
+        parts = self._parts(text, phonemes, spoken, clauses)
+        yield None
+        for part, pause in parts:
+            if _key(shares) in self._statistics:
+                yield from self._utter_in_windows(part, shares, speed, pause)
+            else:
+                yield self._utter(part, shares, speed, pause)
+
+    def _parts(
+        self,
+        text: str,
+        phonemes: str | None,
+        language: Language,
+        cut: Callable[[str, int], Iterator[str]],
+    ) -> list[tuple[str, float]]:
+        """The phonemes of each utterance, and the seconds of silence after it."""
         if phonemes is None:
             from ..phonemes import phonemize
 
-            phonemes = phonemize(text, spoken)
+            phonemes = phonemize(text, language)
         vocab = self.model.config.vocab
         phonemes = "".join(phoneme for phoneme in phonemes if phoneme in vocab).strip()
         limit = self.model.config.max_phonemes
         parts = [part for part in cut(phonemes, limit) if any(map(str.isalpha, part))]
-        for index, part in enumerate(parts):
-            if index == len(parts) - 1:
-                pause = self.trail
-            elif part.rstrip(' "”’)').endswith(tuple(SENTENCE_END)):
-                pause = self.sentence_pause
-            else:
-                pause = self.clause_pause
-            yield self._utter(part.strip(), shares, speed, pause)
+        pauses = [
+            self.sentence_pause
+            if part.rstrip(' "”’)').endswith(tuple(SENTENCE_END))
+            else self.clause_pause
+            for part in parts[:-1]
+        ]
+        return [
+            (part.strip(), pause)
+            for part, pause in zip(parts, [*pauses, self.trail], strict=bool(parts))
+        ]
+
+    def _input(self, phonemes: str, shares: dict[str, float]) -> tuple[mx.array, mx.array]:
+        """Ids and style of an utterance."""
+        vocab = self.model.config.vocab
+        input_ids = mx.array([[0, *(vocab[phoneme] for phoneme in phonemes), 0]])
+        return input_ids, self._speakers.style(shares, len(phonemes))
 
     def _utter(self, phonemes: str, shares: dict[str, float], speed: float, pause: float) -> Audio:
         """One run of the network, its silence cut to `lead` and `pause` seconds."""
-        vocab = self.model.config.vocab
-        input_ids = mx.array([[0, *(vocab[phoneme] for phoneme in phonemes), 0]])
-        style = self._speakers.style(shares, len(phonemes))
-        speech = self.model(input_ids, style, speed, seed=self.seed)
-        samples = np.array(speech.samples.astype(mx.float32))
-        if not np.isfinite(samples).all():
-            raise SpeechError(f"the network gave samples that are no numbers for {phonemes!r}")
+        speech = self.model(*self._input(phonemes, shares), speed, seed=self.seed)
+        samples = _checked(np.array(speech.samples.astype(mx.float32)), phonemes)
         if np.abs(samples).max() <= SILENCE:
-            raise SpeechError(f"the network gave nothing but silence for {phonemes!r}")
+            raise _silent(phonemes)
         audio = Audio(np.clip(samples, -1, 1), self.sample_rate)
         return audio.trim_silence(SILENCE, self.lead, pause).fade(_FADE, _FADE)
+
+    def _rendering(self, phonemes: str, shares: dict[str, float], speed: float) -> Rendering:
+        """That of a part; kept, should it be asked for again before a few others are."""
+        key = phonemes, _key(shares), speed
+        if key not in self._prepared:
+            self._prepared[key] = Rendering(
+                self.model,
+                *self._input(phonemes, shares),
+                speed,
+                self.seed,
+                self._statistics[_key(shares)],
+                self._lengths,
+                SILENCE,
+            )
+            if len(self._prepared) > _PREPARED:
+                self._prepared.popitem(last=False)
+        return self._prepared[key]
+
+    def _utter_in_windows(
+        self, phonemes: str, shares: dict[str, float], speed: float, pause: float
+    ) -> Iterator[Audio | None]:
+        """What `_utter` yields, but for the statistics of the norms, in windows."""
+        rendering = self._rendering(phonemes, shares, speed)
+        del self._prepared[phonemes, _key(shares), speed]
+        lead, trail = round(self.lead * self.sample_rate), round(pause * self.sample_rate)
+        begun = False
+        while rendering.begun or rendering.advance():
+            window = rendering.take()
+            if window is None:
+                yield None
+                continue
+            samples = np.clip(_checked(window.samples, phonemes), -1, 1)
+            loud = np.flatnonzero(np.abs(samples) > SILENCE)
+            if not begun and not loud.size:
+                continue
+            first = 0 if begun else max(0, int(loud[0]) - lead)
+            last = len(samples)
+            if window.is_last:
+                last = (int(loud[-1]) + 1 if loud.size else 0) + trail
+            audio = Audio(samples[first:last], self.sample_rate)
+            yield audio.fade(0.0 if begun else _FADE, _FADE if window.is_last else 0.0)
+            begun = True
+        if not begun:
+            raise _silent(phonemes)
 
     def _resolve(
         self, language: str | Language | None, speaker: str | Speaker | None
@@ -175,6 +305,21 @@ class KokoroVoice(Voice):
         if asked.region is None and asked.code == chosen.language.code:
             asked = replace(asked, region=chosen.language.region)  # English as this speaker's
         return asked, shares
+
+
+def _key(shares: dict[str, float]) -> str:
+    """What `Speakers.parse` reads as these shares."""
+    return ",".join(f"{name}:{share:.6f}" for name, share in sorted(shares.items()))
+
+
+def _checked(samples: np.ndarray, phonemes: str) -> np.ndarray:
+    if not np.isfinite(samples).all():
+        raise SpeechError(f"the network gave samples that are no numbers for {phonemes!r}")
+    return samples
+
+
+def _silent(phonemes: str) -> SpeechError:
+    return SpeechError(f"the network gave nothing but silence for {phonemes!r}")
 
 
 def load(folder: str | Path) -> KokoroVoice:
