@@ -63,7 +63,9 @@ def waterfall(records: list[Record], path: str | PathLike[str] | None = None) ->
     axes.set_xlabel("seconds; beside each: last character to first sound")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(ncols=len(STAGES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, size=8)
+    axes.legend(
+        ncols=len(STAGES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8
+    )
     if path is not None:
         try:
             figure.savefig(path, dpi=144)

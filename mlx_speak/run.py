@@ -209,11 +209,13 @@ class Run:
                 times.verified = time.monotonic()
             utterance.text, utterance.warning = prefix.text, utterance.warning or prefix.warning
             tokens[:] = prefix.tokens
-            if utterance.state == "translating" and self._should_begin(utterance, task):
+            with self._lock:  # which `_advance` holds until it has the task
+                seconds = task.seconds
+            if utterance.state == "translating" and self._should_begin(utterance, seconds):
                 self._hand_on(utterance)
 
         def done(error: Exception | None) -> None:
-            with self._lock:  # which `_advance` holds until it has the task
+            with self._lock:
                 times.translated = time.monotonic()
                 utterance.translate_seconds = task.seconds
                 pipe.paces["translate"].learn(len(source), task.seconds)
@@ -240,9 +242,12 @@ class Run:
             if ahead > pipe.lookahead:
                 return math.inf
             length = len(source)
-            return (
-                ahead - pipe.paces["translate"].expect(length) - pipe.paces["speak"].expect(length)
-            )
+            with self._lock:
+                rest = max(pipe.paces["translate"].expect(length) - task.seconds, 0.0)
+            if utterance.state == "speaking":  # a clause of it, which will be heard before the rest
+                clause = pipe.paces["sound"].expect(clauses_end(utterance.text, CLAUSE))
+                ahead += max(clause - utterance.audio_seconds, 0.0)
+            return ahead - rest - pipe.paces["speak"].expect(length)
 
         utterance.state = "translating"
         steps = iter([None]) if pipe.translator is None else self._early.translate(source, draft)
@@ -256,15 +261,15 @@ class Run:
             self._to_speak.append(utterance)
         self._advance()
 
-    def _should_begin(self, utterance: Utterance, task: Task) -> bool:
+    def _should_begin(self, utterance: Utterance, seconds: float) -> bool:
         """Whether to speak the first clause already, since the rest would come too late.
 
-        The melody is better if the whole is known.
+        The melody is better if the whole is known. `seconds` have gone into the translation.
         """
         if self._speaking or self._to_speak or not clauses_end(utterance.text, CLAUSE):
             return False
         paces = self.pipe.paces
-        rest = paces["translate"].expect(len(utterance.source)) - task.seconds
+        rest = paces["translate"].expect(len(utterance.source)) - seconds
         late = rest + paces["speak"].expect(len(utterance.text)) - self.player.ahead
         return min(rest, late) > _WORTH
 
@@ -274,7 +279,9 @@ class Run:
 
         def each(audio: Audio | None) -> None:
             if audio is not None:
-                synthesis.take(audio, task.seconds)
+                with self._lock:
+                    seconds = task.seconds
+                synthesis.take(audio, seconds)
 
         def done(error: Exception | None) -> None:
             with self._lock:
