@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 STAGES = (
     ("until it was a sentence", "seen", "found", "#c9c9c9"),
-    ("translation", "found", "translated", "#5b8ff9"),
+    ("waiting", "found", "begun", "#eeeeee"),
+    ("translation", "begun", "translated", "#5b8ff9"),
     ("first sound", "translated", "first_chunk", "#f6bd16"),
-    ("waiting for its turn", "first_chunk", "heard", "#e8e8e8"),
+    ("its turn", "first_chunk", "heard", "#dddddd"),
     ("heard", "heard", "finished", "#5ad8a6"),
 )
 """What lies between two stations of `Times`, and its colour."""

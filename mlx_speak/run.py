@@ -249,7 +249,7 @@ class Run:
                 ahead += max(clause - utterance.audio_seconds, 0.0)
             return ahead - rest - pipe.paces["speak"].expect(length)
 
-        utterance.state = "translating"
+        utterance.state, times.begun = "translating", time.monotonic()
         steps = iter([None]) if pipe.translator is None else self._early.translate(source, draft)
         task: Task = pipe.scheduler.submit(steps, each=each, done=done, slack=slack)
         return task

@@ -21,6 +21,8 @@ class Times:
     """Its last character arrived."""
     found: float
     """It was known to be a sentence."""
+    begun: float | None = None
+    """Its translation began."""
     verified: float | None = None
     """What was right of the translation of its beginning, made before it was complete, was known;
     None without such a draft."""

@@ -21,6 +21,7 @@ def utterance(index: int, *, seen: float, **options) -> Utterance:
     times = Times(
         seen=seen,
         found=seen + 0.1,
+        begun=seen + 0.15,
         translated=seen + 0.2,
         first_chunk=seen + 0.5,
         heard=seen + 0.6,
@@ -78,7 +79,7 @@ def test_a_waterfall_shows_every_stage_of_every_sentence(tmp_path: Path) -> None
     (axes,) = figure.axes
     assert [label.get_text().split("  ")[0] for label in axes.get_yticklabels()] == [*"12345"]
     widths = [bar.get_width() for bar in axes.patches if bar.get_y() < 0.5 and bar.get_width()]
-    assert widths[: len(STAGES)] == pytest.approx([0.1, 0.1, 0.3, 0.1, 1.4])
+    assert widths[: len(STAGES)] == pytest.approx([0.1, 0.05, 0.05, 0.3, 0.1, 1.4])
     assert figure.axes[0].get_legend() is not None
     with pytest.raises(OutputError, match=r"no/such/folder|\.xyz"):
         stats.waterfall(tmp_path / "picture.xyz")

@@ -36,7 +36,7 @@ class Fixed(Windows):
     def first(self) -> int:
         return self._sizes[0]
 
-    def after(self, frames: int) -> int:
+    def after(self, frames: int, ahead: float) -> int:
         return self._sizes[1]
 
 
@@ -96,8 +96,9 @@ def test_windows_grow_as_far_as_the_machine_allows() -> None:
         fast.learn(40, 54 * 0.05 / 80)
         slow.learn(40, 54 * 1.2 / 80)
     assert fast.first() == 24
-    assert fast.after(24) == 240
-    assert slow.first() == slow.after(60) == 60
+    assert fast.after(24, 0.3) == 240
+    assert slow.first() == slow.after(60, 0.75) == 60
+    assert slow.after(60, 3.0) == 136, "more, once more is ahead"
 
 
 def test_prepared_sound_is_the_same_and_sooner(

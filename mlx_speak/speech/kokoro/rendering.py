@@ -19,7 +19,7 @@ _SHORTEST, _LONGEST = 24, 240
 _LONGEST_FIRST = 60
 """Frames of the first window, however slow the machine: 0.75 s."""
 _MARGIN = 0.75
-"""Of the time that a window sounds, what the next one may take to render."""
+"""Of the time that the sound made so far lasts, what the next window may take to render."""
 _LEAD, _TRAIL = 8, 16
 """Frames rendered of the boundary tokens before the first phoneme and after the last one, which
 are silent but for their edges."""
@@ -50,9 +50,14 @@ class Windows:
         needed = factor * _OVERLAP / max(_MARGIN - factor, 0.1)
         return round(min(max(needed, _SHORTEST), _LONGEST_FIRST))
 
-    def after(self, frames: int) -> int:
-        """Frames that can be rendered while so many sound."""
-        affordable = _MARGIN * frames / (80 * self._per_frame) - _OVERLAP
+    def after(self, frames: int, ahead: float) -> int:
+        """Frames that can be rendered while the sound made so far lasts.
+
+        Args:
+            frames: of the window before, than which no window is shorter.
+            ahead: seconds of that sound.
+        """
+        affordable = _MARGIN * ahead / self._per_frame - _OVERLAP
         return round(min(max(affordable, frames), _LONGEST))
 
 
@@ -118,6 +123,7 @@ class Rendering:
         stop = min(frames, frames - 2 * int(durations[-1]) + _TRAIL)
         stop = max(stop, min(begin + 1, frames))
         at, count = begin, self._windows.first()
+        first_made = None
         while at < stop:
             end = stop if stop - at < count + _SHORTEST else at + count
             samples = self._render(x, source, at, end)
@@ -125,8 +131,14 @@ class Rendering:
                 samples = np.concatenate([self._render(x, source, 0, begin), samples])
             if end == stop < frames and self._is_loud(samples[-_EDGE:]):
                 samples = np.concatenate([samples, self._render(x, source, stop, frames)])
+            now = time.perf_counter()
+            first_made = first_made or now
             yield Window(samples, end == stop)
-            at, count = end, self._windows.after(end - at)
+            # If the first window waited to be taken, what is ahead is more than this, and at least
+            # the last window.
+            seconds = (end - begin) / 80 - (now - first_made)
+            count = self._windows.after(end - at, max(seconds, (end - at) / 80))
+            at = end
 
     def _render(self, x: mx.array, source: mx.array, begin: int, end: int) -> np.ndarray:
         start = time.perf_counter()
