@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .audio import Audio as Audio
     from .audio import open_output as open_output
+    from .catch_up import CatchUp as CatchUp
     from .hub import default_translator as default_translator
     from .hub import default_voice as default_voice
     from .hub import load_model as load_model
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Audio": "audio",
+    "CatchUp": "catch_up",
     "Language": "languages",
     "Pipeline": "pipeline",
     "Speaker": "speech",

@@ -8,6 +8,7 @@ for, sentences are left out, with a word that says so. Nothing is left out in si
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _TOGETHER = 160  # characters that joined sentences have at most
@@ -54,6 +55,21 @@ class CatchUp:
         """Whether two sentences are said as one."""
         fitting = len(second) <= _SHORT and len(first) + len(second) < _TOGETHER
         return behind >= self.join and fitting
+
+    def skips(self, behind: float, waiting: Sequence[float]) -> int:
+        """How many of the sentences that wait longest are skipped: all but one at most.
+
+        Args:
+            behind: seconds of speech that wait to be heard.
+            waiting: seconds of it that each sentence takes which nobody has begun with.
+        """
+        if behind < self.skip:
+            return 0
+        count, left = 0, behind
+        while count < len(waiting) - 1 and left > self.skip / 2:
+            left -= waiting[count]
+            count += 1
+        return count
 
     def rung(self, behind: float) -> str:
         """What is being done, for people; empty if nothing is."""

@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 from .languages import Language
 from .scheduler import Scheduler, Task
 from .speech import Speaker, Voice
+from .text.clauses import CLAUSE_LENGTH, clauses_end
 from .translation import Translation, Translator
 
 T = TypeVar("T")
@@ -164,7 +165,9 @@ class EarlyStart:
                 if draft is not self._draft or draft.whole is None:
                     continue
                 spoken = draft.whole.text
-            if likely_all or self._level == "eager" or _grown(spoken, draft.prepared):
+            clause = clauses_end(spoken, CLAUSE_LENGTH)
+            new_clause = clause > clauses_end(draft.prepared, CLAUSE_LENGTH)
+            if likely_all or self._level == "eager" or new_clause:
                 yield from self._prepare(draft, spoken)
 
     def _redraft(self, draft: Draft, earlier: list[int]) -> Iterator[None]:
@@ -213,11 +216,6 @@ def _whole_words(text: str) -> str:
     """Without the last word, which may still grow, where words are parted by spaces."""
     head, space, _ = text.rpartition(" ")
     return head if space else text
-
-
-def _grown(text: str, before: str) -> bool:
-    """Whether it is worth preparing again, a beginning having been prepared."""
-    return len(text) - len(before) >= 6 * _WORDS
 
 
 def _agreeing(a: Sequence[T], b: Sequence[T]) -> Iterator[T]:

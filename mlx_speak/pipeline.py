@@ -26,7 +26,7 @@ from .audio import Output, OutputSpec, open_output
 from .catch_up import CatchUp
 from .early import Level
 from .languages import Language
-from .player import Player
+from .player import Player, Track
 from .run import Run
 from .scheduler import Pace, Scheduler, shared_scheduler
 from .speech import Speaker, Voice
@@ -129,11 +129,12 @@ class Pipeline:
         afterwards. May be called while a `run` is under way or not; does not wait.
         """
         events = [TextEvent(text, "text", "now"), TextEvent("", "end", "now")]
-        self._player.interrupt()
-        run = self._run(events, urgent=True)
+        run = self._run(events, urgent=self._player.interrupt())
         threading.Thread(target=lambda: list(run), name="say-now", daemon=True).start()
 
-    def _run(self, events: Iterable[TextEvent], *, urgent: bool = False) -> Iterator[Utterance]:
+    def _run(
+        self, events: Iterable[TextEvent], *, urgent: Track | None = None
+    ) -> Iterator[Utterance]:
         run = Run(self, events, urgent=urgent)
         self._runs.append(run)
         try:

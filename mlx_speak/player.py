@@ -155,13 +155,8 @@ class Player:
 
     def open(self, urgent: bool = False) -> Track:
         """A track to be heard after all those opened before; an urgent one before all others."""
-        track = Track(urgent)
         with self._changed:
-            place = len(self._line)
-            if urgent:
-                place = sum(other.urgent for other in self._line)
-            self._line.insert(place, track)
-        return track
+            return self._open(urgent)
 
     def add(self, track: Track, audio: Audio, speed: float = 1.0) -> None:
         """Append a chunk that was made for this `speed`; does not wait."""
@@ -184,8 +179,11 @@ class Player:
                 self._take_back()
             self._changed.notify_all()
 
-    def interrupt(self) -> None:
-        """Fall silent now. What is being said will be said again in its turn, all of it."""
+    def interrupt(self) -> Track:
+        """Fall silent now, for an urgent track, which is opened.
+
+        What was being said will be said again in its turn, all of it.
+        """
         with self._changed:
             self._take_back()
             for track in self._line:
@@ -193,6 +191,7 @@ class Player:
                     track.chunk = track.offset = 0
                     track.spans.clear()
             self._changed.notify_all()
+            return self._open(urgent=True)
 
     def wait(self, track: Track, timeout: float) -> bool:
         """Until the track has been heard to its end; False after `timeout` seconds."""
@@ -200,11 +199,14 @@ class Player:
         with self._changed:
             if not self._changed.wait_for(lambda: track.done, timeout):
                 return False
-            end = None if track.dropped else track.end
+            end, rewinds = None if track.dropped else track.end, self._rewinds
         if end is None or self.output.wait(end, max(deadline - time.monotonic(), 0.0)):
             return track.done
-        if self.output.buffered == 0 and self.output.heard_at(end - 1) is None:
-            return track.done  # somebody else cleared the output
+        with self._changed:
+            if rewinds != self._rewinds:
+                return False  # taken back, to be heard again
+            if self.output.buffered == 0 and self.output.heard_at(end - 1) is None:
+                return track.done  # somebody else cleared the output
         time.sleep(max(deadline - time.monotonic(), 0.0))  # where waiting was not possible
         return False
 
@@ -235,10 +237,16 @@ class Player:
         self.output.clear()
         self._thread.join(2.0)
 
+    def _open(self, urgent: bool) -> Track:
+        track = Track(urgent)
+        place = sum(other.urgent for other in self._line) if urgent else len(self._line)
+        self._line.insert(place, track)
+        return track
+
     def _take_back(self) -> None:
         """Withdraw from the output what has not been heard; it will be handed over again."""
-        self.output.clear()
         self._rewinds += 1
+        self.output.clear()
         for track in self._line:
             for place, span in enumerate(track.spans):
                 if (heard := self._heard_of(span)) < span.end - span.begin:

@@ -19,10 +19,11 @@ from .audio import Audio
 from .backlog import Backlog
 from .collector import Collector
 from .early import EarlyStart
+from .player import Track
 from .scheduler import Task
-from .synthesis import CLAUSE, Synthesis
+from .synthesis import Synthesis
 from .text import Sentence, SentenceReader, TextEvent
-from .text.clauses import clauses_end
+from .text.clauses import CLAUSE_LENGTH, clauses_end
 from .translation import Translation
 from .utterance import State, Times, Utterance
 
@@ -42,12 +43,20 @@ class Work(NamedTuple):
 
 
 class Run:
-    """The sentences of one stream, on three threads: the collector's, MLX's and the caller's."""
+    """The sentences of one stream, on three threads: the collector's, MLX's and the caller's.
 
-    def __init__(self, pipe: Pipeline, events: Iterable[TextEvent], *, urgent: bool = False):
+    Args:
+        pipe: whose models and output they go through.
+        events: the stream.
+        urgent: a track of the player that is held open for the first sentence, if all of them go
+            before those of other runs.
+    """
+
+    def __init__(self, pipe: Pipeline, events: Iterable[TextEvent], *, urgent: Track | None = None):
         self.pipe = pipe
         self.player = pipe._player
-        self.urgent = urgent
+        self.urgent = urgent is not None
+        self._held_open = urgent
         self._order: queue.Queue[Utterance | None] = queue.Queue()
         self._room = threading.Semaphore(pipe.max_backlog)
         self._lock = threading.RLock()
@@ -69,7 +78,7 @@ class Run:
             pipe.source,
             pipe.target,
             pipe.speaker,
-            level="off" if urgent else pipe.early,
+            level="off" if self.urgent else pipe.early,
             speed=self._speed,
             ahead=lambda: self.player.ahead,
         )
@@ -92,7 +101,7 @@ class Run:
             if self._stopped.is_set():
                 return
         times = Times(sentence.seen, time.monotonic())
-        track = self.player.open(self.urgent)
+        track, self._held_open = self._held_open or self.player.open(self.urgent), None
         utterance = Utterance(
             self._admitted, sentence.text, times, track, sentence.message, draft=draft
         )
@@ -112,6 +121,11 @@ class Run:
             else:
                 self._retold.append(utterance.source)
 
+    def _let_go(self) -> None:
+        if self._held_open is not None:  # there was nothing to say
+            self.player.drop(self._held_open)
+            self.player.forget(self._held_open)
+
     def new_turn(self) -> None:
         if self.pipe.cut_turns:
             self.cut()
@@ -119,6 +133,7 @@ class Run:
     def source_ended(self, error: Exception | None) -> None:
         self._source_is_over, self._source_error = True, error
         self._early.stop()
+        self._let_go()
         self._order.put(None)
 
     # When speech falls behind.
@@ -151,13 +166,9 @@ class Run:
         catch_up, lag = self.pipe.catch_up, self._lag()
         placeholders = self.pipe.placeholders
         self._collector.use(placeholders.brief() if lag >= catch_up.brief else placeholders)
-        if lag < catch_up.skip:
-            return
         with self._lock:
-            skipped: list[Utterance] = []
-            while len(self._to_translate) > 1 and lag > catch_up.skip / 2:
-                skipped.append(self._to_translate.popleft())
-                lag -= self._backlog.unmade(skipped[-1])
+            count = catch_up.skips(lag, [self._backlog.unmade(u) for u in self._to_translate])
+            skipped = [self._to_translate.popleft() for _ in range(count)]
             for utterance in skipped:
                 utterance.warning = f"skipped, as speech was {self.behind:.0f} s behind"
             if skipped and placeholders.skipped:
@@ -245,7 +256,7 @@ class Run:
             with self._lock:
                 rest = max(pipe.paces["translate"].expect(length) - task.seconds, 0.0)
             if utterance.state == "speaking":  # a clause of it, which will be heard before the rest
-                clause = pipe.paces["sound"].expect(clauses_end(utterance.text, CLAUSE))
+                clause = pipe.paces["sound"].expect(clauses_end(utterance.text, CLAUSE_LENGTH))
                 ahead += max(clause - utterance.audio_seconds, 0.0)
             return ahead - rest - pipe.paces["speak"].expect(length)
 
@@ -266,7 +277,7 @@ class Run:
 
         The melody is better if the whole is known. `seconds` have gone into the translation.
         """
-        if self._speaking or self._to_speak or not clauses_end(utterance.text, CLAUSE):
+        if self._speaking or self._to_speak or not clauses_end(utterance.text, CLAUSE_LENGTH):
             return False
         paces = self.pipe.paces
         rest = paces["translate"].expect(len(utterance.source)) - seconds
@@ -374,6 +385,7 @@ class Run:
         self._stopped.set()
         self._collector.stop()
         self._early.stop()
+        self._let_go()
         with self._lock:
             self._to_translate.clear()
             self._to_speak.clear()

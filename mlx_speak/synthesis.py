@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from .audio import Audio
 from .scheduler import Pace
-from .text.clauses import clauses_end
+from .text.clauses import CLAUSE_LENGTH, clauses_end
 from .utterance import Utterance
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
-
-CLAUSE = 18  # letters of a clause that is spoken before the rest of its sentence is there
 
 
 class Synthesis:
@@ -83,4 +81,4 @@ class Synthesis:
         text = self._utterance.text
         if self._utterance.translated:
             return len(text)
-        return self._spoken + clauses_end(text[self._spoken :], CLAUSE)
+        return self._spoken + clauses_end(text[self._spoken :], CLAUSE_LENGTH)

@@ -144,6 +144,13 @@ def test_say_now_needs_no_run(card: Card) -> None:
         assert pipe.stats().heard == 2
 
 
+def test_nothing_to_say_now_lets_the_rest_go_on(card: Card) -> None:
+    with pipeline(card) as pipe:
+        listening = Listening(pipe, events())
+        pipe.say_now("")
+        assert [u.state for u in listening.end()] == ["heard"] * 3
+
+
 def test_cut_ends_all_so_far_and_what_comes_is_spoken(card: Card) -> None:
     go_on = threading.Event()
 

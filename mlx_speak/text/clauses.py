@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 CLAUSE = re.compile(r"[;:,—–、，；：](?:\s+|(?<=[、，；：—]))")
+CLAUSE_LENGTH = 18
+"""Letters of a clause that is worth being spoken alone: more than a second."""
 _WIDE = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _WIDTH = 3  # letters that a character of these scripts takes as long to say as
 

@@ -85,22 +85,30 @@ class Kokoro(nn.Module):
             speed: above 1 is faster.
             seed: of the noise in unvoiced sounds; the same seed gives the same samples.
         """
-        features, durations = self.plan(input_ids, style, speed)
+        features, durations = self.plan(self.contexts(input_ids), style, speed)
         x, source = self.decode(input_ids, features, durations, style, seed)
         timbre = mx.split(style, 2, axis=-1)[0]
         return Speech(self.decoder.generator.render(x, source, timbre)[0], durations)
 
+    def contexts(self, input_ids: mx.array) -> mx.array:
+        """(1, tokens) ids → (1, tokens, hidden_dim), what each means among the others."""
+        return self.bert_proj(self.bert(input_ids))
+
     def plan(
-        self, input_ids: mx.array, style: mx.array, speed: float = 1.0
+        self, contexts: mx.array, style: mx.array, speed: float = 1.0
     ) -> tuple[mx.array, np.ndarray]:
-        """What is to be spoken, and how long each token lasts; arguments as `__call__` takes them.
+        """How a text is to be spoken, and how long each token lasts.
+
+        Args:
+            contexts: of the method of that name.
+            style, speed: as `__call__` takes them.
 
         Returns:
             features: (1, tokens, hidden_dim + style_dim), of the prosody predictor.
             durations: (tokens,) frames.
         """
         prosody = mx.split(style, 2, axis=-1)[1]
-        features = self.predictor.text_encoder(self.bert_proj(self.bert(input_ids)), prosody)
+        features = self.predictor.text_encoder(contexts, prosody)
         return features, np.array(self.predictor.durations(features, speed)[0])
 
     def decode(

@@ -151,7 +151,7 @@ def calibrate(model: Kokoro, style: Callable[[int], mx.array], language: str) ->
             return mean, variance
 
         input_ids = mx.array([[0, *ids, 0]])
-        features, durations = model.plan(input_ids, speaker)
+        features, durations = model.plan(model.contexts(input_ids), speaker)
         x, source = model.decode(input_ids, features, durations, speaker)
         mx.eval(generator.render(x, source, mx.split(speaker, 2, axis=-1)[0], record))
         frames.append(x.shape[1])

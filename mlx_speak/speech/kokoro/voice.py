@@ -27,6 +27,7 @@ SILENCE = 0.01
 _FADE = 0.005
 _UNKNOWN_WORD = "Blorptic"
 """In no lexicon: English and Japanese engines load what guesses its sound with their first one."""
+_PUNCTUATION = ' .,;:!?…—"“”()'
 _PREPARED = 4  # beginnings that are kept for texts that may come
 
 
@@ -249,6 +250,7 @@ class KokoroVoice(Voice):
                 self._statistics[_key(shares)],
                 self._lengths,
                 SILENCE,
+                silent_tail=1 + len(phonemes) - len(phonemes.rstrip(_PUNCTUATION)),
             )
             if len(self._prepared) > _PREPARED:
                 self._prepared.popitem(last=False)
