@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -30,16 +28,13 @@ from mlx_speak import blas, load_translator  # before mlx.core, on Linux, for it
 import mlx.core as mx
 import nllb_weights
 import numpy as np
+from texts import real_sentences
 from workers import Worker, machine, use_own_processor
 
 from mlx_speak.languages import Language
-from mlx_speak.text.sentences import split_sentences
 from mlx_speak.translation.bergamot import BergamotDecoder, BergamotTranslator
 from mlx_speak.translation.drafting import Report, verified_greedy
 from mlx_speak.translation.nllb_model import NLLB, NLLBConfig
-
-# The tests use the same texts.
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "translation"))
 
 WITHHELD = (0, 1, 2, 3, 5)
 """Words at the end of a sentence that the draft does not know."""
@@ -236,19 +231,6 @@ def encode(translator: BergamotTranslator, sentence: str) -> list[int]:
     return [*translator.tokenizer.encode(sentence), translator.model.config.eos_token_id]
 
 
-def real_sentences(translator: BergamotTranslator, count: int) -> list[str]:
-    """Those of the Universal Declaration of Human Rights, then Django's, of four words or more."""
-    from bitext import django, udhr
-
-    source = translator.pair(None, None)[0]
-    side = 0 if source.tag == "en" else 1
-    texts, messages = ([both[side] for both in pairs] for pairs in (udhr(), django()))
-    random.Random(0).shuffle(messages)
-    split = (s for text in [*texts, *messages] for s in split_sentences(text, source))
-    unique = dict.fromkeys(" ".join(sentence.split()) for sentence in split)
-    return [sentence for sentence in unique if len(sentence.split()) >= 4][:count]
-
-
 def frequent_words(language: str) -> list[str]:
     """wordfreq's words of a language, the most frequent first (CC BY-SA 4.0)."""
     from mlx_speak.convert import corpora
@@ -262,7 +244,7 @@ def both(pair: str, count: int) -> dict[str, Any]:
 
     name = f"bergamot-{pair}"
     translator = load_translator(packages.build(only=[name])[name])
-    sentences = real_sentences(translator, count)
+    sentences = real_sentences(translator.pair(None, None)[0], count)
     translator.warm_up()
     return {
         "drafts": [drafts(translator, sentences, withheld) for withheld in WITHHELD],

@@ -13,8 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,8 @@ from support import needs, package
 
 from mlx_speak.audio import Audio
 
+from . import jack
+from .jack import PERIOD
 from .players import RATE, speech
 
 pytestmark = [
@@ -31,7 +31,6 @@ pytestmark = [
 ]
 
 PLAYERS = Path(__file__).with_name("players.py")
-PERIOD = 256
 BLOCK = PERIOD / RATE
 """Seconds the dummy server reads at a time."""
 LATE = 1.0
@@ -87,34 +86,9 @@ def alsa(tmp_path):
     return configure
 
 
-@contextmanager
 def jack_server(name: str, rate: int = RATE):
-    """JACK's dummy server under a name of its own."""
     needs(shutil.which("jackd"), "jackd2 is not installed")
-    environment = {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
-    command = ["jackd", "--no-realtime", "--no-mlock", "-n", name]
-    server = subprocess.Popen(
-        [*command, "-d", "dummy", "-r", str(rate), "-p", str(PERIOD * rate // RATE)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 10
-        listing = ["jack_lsp", "-s", name]
-        while subprocess.run(
-            listing, env={**os.environ, **environment}, capture_output=True, check=False
-        ).returncode:
-            assert server.poll() is None, "the server did not start"
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.1)
-        yield environment
-    finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    return jack.jack_server(name, rate)
 
 
 @pytest.fixture
