@@ -20,7 +20,7 @@ FIND_CARD := import sounddevice; sounddevice.query_devices(kind='output')
 # Spinning OpenMP threads slow each other down where cores are few.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: speak test lint bench figures clean
+.PHONY: speak test lint bench soak figures clean
 
 speak: .venv/speak
 	$(BIN)/python -m mlx_speak.convert packages
@@ -42,6 +42,11 @@ bench: .venv/test
 	$(BIN)/python benchmarks/translation.py --model nllb
 	$(BIN)/python benchmarks/speech.py
 	$(BIN)/python benchmarks/drafting.py
+
+# Two thousand sentences with faults in between, through stand-ins of the models and through real ones.
+soak: .venv/test
+	$(BIN)/python tests/soak.py
+	$(BIN)/python tests/soak.py --models
 
 figures: .venv/test
 	$(BIN)/python benchmarks/figures.py

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,25 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     ):
         early.add_argument(f"--{level}", dest="early", action="store_const", const=level, help=text)
     parser.set_defaults(early="balanced")
+    lag = parser.add_mutually_exclusive_group()
+    lag.add_argument(
+        "--max-lag",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="when speech is so far behind the text, leave out what has waited longest, and say so"
+        " (default: leave out nothing)",
+    )
+    lag.add_argument(
+        "--no-catch-up",
+        action="store_true",
+        help="do not join short sentences or speak faster when speech falls behind the text",
+    )
+    parser.add_argument(
+        "--cut-turns",
+        action="store_true",
+        help="when the next question is being answered, say no more of the answer before",
+    )
     parser.add_argument(
         "--keep",
         type=float,
@@ -84,6 +104,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--stop-keeping is given alone")
     if arguments.keep is not None and not 0 < arguments.keep < 1e6:
         parser.error(f"--keep {arguments.keep:g}: give the minutes, such as --keep 30")
+    if arguments.max_lag <= 0:
+        parser.error(f"--max-lag {arguments.max_lag:g}: give the seconds, such as --max-lag 60")
     try:
         arguments.source = Language.parse(arguments.source)
         arguments.to = Language.parse(arguments.to)

@@ -16,6 +16,7 @@ import numpy as np
 from .audio import Audio, Output
 from .audio.samples import rise
 from .audio.stretch import stretch
+from .audio.tee import CopyError
 from .errors import OutputError
 
 AUDIBLE = 0.01
@@ -281,6 +282,8 @@ class Player:
                 rewinds = self._rewinds
             try:
                 begin, end = self.output.write(samples, more=rest > 0 or not track.complete)
+            except CopyError as error:  # a full disk silences nobody
+                track.error, (begin, end) = error, error.span
             except OutputError as error:
                 with self._changed:
                     track.error, track.dropped = error, True

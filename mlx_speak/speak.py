@@ -75,6 +75,7 @@ def speak(
         SpeakError: a model, speaker or output that there is not.
     """
     failed = 0
+    catch_up = ms.CatchUp.off() if arguments.no_catch_up else ms.CatchUp(skip=arguments.max_lag)
     status.note("loading the models")
     with ms.Pipeline(
         models.translator(arguments),
@@ -85,6 +86,8 @@ def speak(
         speaker=arguments.speaker,
         speed=arguments.speed,
         early=arguments.early,
+        catch_up=catch_up,
+        cut_turns=arguments.cut_turns,
     ) as pipe:
         models.warm_up(pipe)
         status.follow(pipe, ready(pipe))

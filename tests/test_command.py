@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mlx_speak.audio import Audio
+from mlx_speak.text import Placeholders
 
 ROOT = Path(__file__).parent.parent
 TEXT = b"The tests pass. The report is on your desk."
@@ -81,6 +82,7 @@ def test_a_language_that_kokoro_lacks_is_spoken_by_the_system(models, tmp_path):
         (["--to", "pt", "--output", "gramophone"], "gramophone"),
         (["--to", "ko", "--voice", "kokoro", "--translator", "bergamot-en-pt"], "Korean"),
         (["--to", "pt", "--bits", "5"], "8, 4"),
+        (["--to", "pt", "--max-lag", "0"], "--max-lag 60"),
     ],
 )
 def test_a_wrong_argument_is_answered_with_the_way_out(models, arguments, says):
@@ -127,6 +129,25 @@ def test_on_a_terminal_a_live_line_tells_what_is_said(models):
     assert "♪".encode() in shown
     assert b"waiting" in shown
     assert b"Os testes passam." in shown
+
+
+def test_what_waits_too_long_is_left_out_if_that_is_asked_for(models):
+    """And the listener is told."""
+    sentences = "".join(f"This is sentence number {i} of a long report. " for i in range(12))
+    options = ["--to", "en", "--voice", "say", "--output", "silent", "--max-lag", "4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlx_speak", *options],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdin.write(sentences)
+    process.stdin.flush()
+    time.sleep(8)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert "skipped, as speech was" in log
+    assert Placeholders().skipped in log
 
 
 def test_an_interrupt_ends_at_once_and_leaves_a_file_that_plays(models, tmp_path):

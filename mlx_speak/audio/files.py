@@ -18,7 +18,9 @@ _LARGEST = 2**32 - 1 - _HEADER.size
 class WavOutput(ImmediateOutput):
     """Writes 16-bit mono WAV. What is written counts as heard, so `clear` withdraws nothing.
 
-    The header is put right after every write, so the file is complete whenever the program ends.
+    The header is put right after every write, so the file is complete whenever the program ends. A
+    write that fails, as on a full disk, may be followed by one that does not: what is heard in the
+    file then has a gap.
 
     Raises:
         OutputError: if the file cannot be created.
@@ -27,7 +29,6 @@ class WavOutput(ImmediateOutput):
     def __init__(self, path: str | PathLike[str], sample_rate: int = 24000):
         super().__init__(sample_rate)
         self.path = Path(path)
-        self._failed: OutputError | None = None
         self._size = 0
         try:
             # Unbuffered: what has been written is in the file, in this order.
@@ -37,8 +38,6 @@ class WavOutput(ImmediateOutput):
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
 
     def _store(self, samples: Samples) -> None:
-        if self._failed:
-            raise self._failed
         data = memoryview(to_pcm16(samples))
         if self._size + len(data) > _LARGEST:
             raise OutputError(f"{self.path} is full: a WAV file holds 4 GiB")
@@ -48,13 +47,14 @@ class WavOutput(ImmediateOutput):
             finally:
                 self._update_header()
         except OSError as error:
-            self._failed = OutputError(
+            raise OutputError(
                 f"cannot write {self.path}: {error.strerror}; "
                 f"the first {self._size / 2 / self.sample_rate:.1f} s are in it"
-            )
-            raise self._failed from error
+            ) from error
 
     def _append(self, data: memoryview) -> None:
+        self._size -= self._size % 2  # half a sample, when the disk was full
+        self._file.seek(_HEADER.size + self._size)
         while data:
             count = self._file.write(data) or 0
             self._size += count
@@ -72,7 +72,6 @@ class WavOutput(ImmediateOutput):
         # In place, so it needs no room on a full disk.
         self._file.seek(0)
         self._file.write(self._header())
-        self._file.seek(_HEADER.size + self._size)
 
     def close(self) -> None:
         super().close()

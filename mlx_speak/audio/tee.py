@@ -11,6 +11,18 @@ from .audio import Audio
 from .output import Output, OutputStats
 
 
+class CopyError(OutputError):
+    """What was written is heard, but another output lacks it.
+
+    Attributes:
+        span: what `Output.write` would have returned.
+    """
+
+    def __init__(self, message: str, span: tuple[int, int]):
+        super().__init__(message)
+        self.span = span
+
+
 class Tee(Output):
     """Writes to every output; the first is the one listened to, and tells the time.
 
@@ -33,7 +45,7 @@ class Tee(Output):
                 failure = error
         span = self._first.write(samples, more=more)  # is heard, whatever became of the files
         if failure is not None:
-            raise failure
+            raise CopyError(str(failure), span) from failure
         return span
 
     def heard_at(self, frame: int) -> float | None:

@@ -146,19 +146,22 @@ def test_wav_survives_the_death_of_the_program(tmp_path):
     assert Audio.load(path).samples.tolist() == [0.25] * 3000
 
 
-def test_full_disk_leaves_what_was_written(tmp_path):
+def test_full_disk_leaves_what_was_written_and_goes_on_when_there_is_room(tmp_path):
     """The file may grow to 10001 bytes, an odd number that cuts a sample in two."""
     path = tmp_path / "speech.wav"
     code = (
         "import json, resource, sys, numpy as np\n"
         "from mlx_speak.audio import open_output\n"
         "from mlx_speak.errors import OutputError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10001, 10001))\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10001, most))\n"
         "output = open_output(sys.argv[1])\n"
         "messages = []\n"
         "for _ in range(4):\n"
         "    try: output.write(np.full(2000, 0.25, np.float32))\n"
         "    except OutputError as error: messages.append(str(error))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))\n"
+        "output.write(np.full(1000, 0.25, np.float32))\n"
         "output.close()\n"
         "print(json.dumps(messages))\n"
     )
@@ -171,7 +174,7 @@ def test_full_disk_leaves_what_was_written(tmp_path):
     assert str(path) in messages[0]
     assert "the first 0.2 s are in it" in messages[0]
     with wave.open(str(path)) as file:
-        assert file.getnframes() == (10001 - 44) // 2
+        assert file.getnframes() == (10001 - 44) // 2 + 1000
     assert set(Audio.load(path).samples) == {0.25}
 
 

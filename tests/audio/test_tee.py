@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlx_speak.audio import Audio, open_output
+from mlx_speak.audio.tee import CopyError
 from mlx_speak.errors import OutputError
 
 
@@ -34,6 +35,7 @@ def test_what_was_opened_is_closed_when_a_later_one_cannot_be(tmp_path):
 def test_a_file_that_fails_does_not_silence_the_listener(tmp_path):
     with open_output(["null", str(tmp_path / "a.wav")], sample_rate=8000) as output:
         output._outputs[1].close()
-        with pytest.raises(OutputError):
+        with pytest.raises(CopyError) as failure:
             output.write(np.zeros(100, np.float32))
+        assert failure.value.span == (0, 100)
         assert output.stats.frames == 100
