@@ -102,3 +102,29 @@ def _sorted_top_k(scores: mx.array, k: int) -> tuple[mx.array, mx.array]:
         indices = mx.broadcast_to(indices, scores.shape)
     order = mx.argsort(-scores, axis=-1)
     return mx.take_along_axis(scores, order, -1), mx.take_along_axis(indices, order, -1)
+
+
+def warp(scores: mx.array, temperature: float, k: int, p: float) -> mx.array:
+    """What transformers' temperature, top-k and top-p do to scores, in its order.
+
+    Args:
+        scores: (..., vocab_size) logits.
+        temperature: that they are divided by, above 0.
+        k: how many of the best stay, 0 for all. Those that equal the last of them stay too.
+        p: stay the fewest of the best whose probabilities sum to this much; the best stays anyway.
+
+    Returns:
+        (..., vocab_size), minus infinity where a token is not to be sampled.
+    """
+    scores = scores / temperature
+    if 0 < k < scores.shape[-1]:
+        best, _ = top_k(scores, k)
+        scores = mx.where(scores < best[..., -1:], -mx.inf, scores)
+    if p < 1:
+        order = mx.argsort(scores, axis=-1)
+        probabilities = mx.softmax(mx.take_along_axis(scores, order, axis=-1), axis=-1)
+        removed = mx.cumsum(probabilities, axis=-1) <= 1 - p
+        removed = mx.concatenate([removed[..., :-1], mx.zeros_like(removed[..., -1:])], axis=-1)
+        removed = mx.put_along_axis(mx.zeros_like(removed), order, removed, axis=-1)
+        scores = mx.where(removed, -mx.inf, scores)
+    return scores

@@ -1,8 +1,9 @@
-"""Short-time Fourier transforms with small windows, as matrix products.
+"""Short-time Fourier transforms, and the mel scale.
 
 For the 20-point transforms of an iSTFT vocoder a product with the Fourier basis is cheaper than
-an FFT, and its window comes for free. Both functions follow `torch.stft` and `torch.istft` with
-a periodic Hann window, `center=True` and reflected borders.
+an FFT, and its window comes for free. `stft` and `istft` follow `torch.stft` and `torch.istft`
+with a periodic Hann window, `center=True` and reflected borders; `power_spectrogram`, for long
+windows, is an FFT.
 """
 
 from __future__ import annotations
@@ -26,6 +27,28 @@ def stft(x: mx.array, n_fft: int, hop_length: int) -> tuple[mx.array, mx.array]:
     """
     if n_fft % 2:
         raise ValueError(f"n_fft {n_fft} is not even")
+    half = n_fft // 2
+    spectrum = _centred_windows(x, n_fft, hop_length) @ mx.array(_analysis_basis(n_fft))
+    return spectrum[..., : half + 1], spectrum[..., half + 1 :]
+
+
+def power_spectrogram(x: mx.array, window: mx.array, hop_length: int) -> mx.array:
+    """Squared magnitudes of the centred short-time Fourier transform, borders reflected.
+
+    Args:
+        x: (batch, samples), with more than n_fft / 2 samples.
+        window: (n_fft,), n_fft even.
+        hop_length: samples between frames.
+
+    Returns:
+        (batch, 1 + samples // hop_length, n_fft // 2 + 1).
+    """
+    spectrum = mx.fft.rfft(_centred_windows(x, window.shape[0], hop_length) * window, axis=-1)
+    return mx.square(spectrum.real) + mx.square(spectrum.imag)
+
+
+def _centred_windows(x: mx.array, n_fft: int, hop_length: int) -> mx.array:
+    """(batch, samples) → (batch, 1 + samples // hop_length, n_fft), a view."""
     batch, samples = x.shape
     half = n_fft // 2
     if samples <= half:
@@ -33,9 +56,37 @@ def stft(x: mx.array, n_fft: int, hop_length: int) -> tuple[mx.array, mx.array]:
     left, right = x[:, half:0:-1], x[:, -2 : -half - 2 : -1]
     x = mx.contiguous(mx.concatenate([left, x, right], axis=1))
     frames = 1 + samples // hop_length
-    windows = mx.as_strided(x, (batch, frames, n_fft), (x.shape[1], hop_length, 1))
-    spectrum = windows @ mx.array(_analysis_basis(n_fft))
-    return spectrum[..., : half + 1], spectrum[..., half + 1 :]
+    return mx.as_strided(x, (batch, frames, n_fft), (x.shape[1], hop_length, 1))
+
+
+@lru_cache(maxsize=8)
+def _mel_triangles(
+    sample_rate: int, n_fft: int, bands: int, highest: float, normalised: bool
+) -> np.ndarray:
+    frequencies = np.linspace(0, sample_rate // 2, n_fft // 2 + 1)
+    mels = np.linspace(0, 2595 * np.log10(1 + highest / 700), bands + 2)
+    corners = 700 * (10 ** (mels / 2595) - 1)
+    slopes = corners[None] - frequencies[:, None]
+    width = np.diff(corners)
+    rising, falling = -slopes[:, :-2] / width[:-1], slopes[:, 2:] / width[1:]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    if normalised:
+        triangles *= 2 / (corners[2:] - corners[:-2])
+    return triangles.astype(np.float32)
+
+
+def mel_filters(
+    sample_rate: int, n_fft: int, bands: int, highest: float, *, normalised: bool = False
+) -> mx.array:
+    """Triangles on the HTK mel scale from 0 Hz to `highest`, as `torchaudio.functional` has them.
+
+    Args:
+        normalised: to equal areas ("slaney"); by default to equal heights.
+
+    Returns:
+        (n_fft // 2 + 1, bands), to multiply a spectrogram with.
+    """
+    return mx.array(_mel_triangles(sample_rate, n_fft, bands, highest, normalised))
 
 
 def istft(real: mx.array, imag: mx.array, n_fft: int, hop_length: int) -> mx.array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -72,13 +74,19 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two layers with a ReLU between them."""
+    """Two layers with an activation between them."""
 
-    def __init__(self, dims: int, hidden_dims: int):
+    def __init__(
+        self,
+        dims: int,
+        hidden_dims: int,
+        activation: Callable[[mx.array], mx.array] = nn.relu,
+    ):
         super().__init__()
+        self.activation = activation
         self.up = nn.Linear(dims, hidden_dims)
         self.down = nn.Linear(hidden_dims, dims)
 
     def __call__(self, x: mx.array) -> mx.array:
         """(..., dims) → (..., dims)."""
-        return self.down(nn.relu(self.up(x)))
+        return self.down(self.activation(self.up(x)))
