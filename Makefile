@@ -42,6 +42,8 @@ bench: .venv/test
 	$(BIN)/python benchmarks/translation.py --model nllb
 	$(BIN)/python benchmarks/speech.py
 	$(BIN)/python benchmarks/drafting.py
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/startup.py
 
 # Two thousand sentences with faults in between, through stand-ins of the models and through real ones.
 soak: .venv/test

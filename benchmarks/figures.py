@@ -1,6 +1,6 @@
 """The figures in README.md: every benchmark run, and its results written there.
 
-    python benchmarks/figures.py [--only nllb …]    # measures; about ten minutes on two cores
+    python benchmarks/figures.py [--only nllb …]    # measures; some two hours on two cores
     python benchmarks/figures.py --render           # writes what benchmarks/results/ holds
 
 Results go to benchmarks/results/, without the single measurements, which every benchmark keeps
@@ -26,6 +26,10 @@ BEGIN = "<!-- `make figures` writes from here on -->"
 END = "<!-- and to here -->"
 
 COMMANDS = {
+    "pipeline": ["pipeline.py"],
+    "pipeline-say": ["pipeline.py", "--voice", "say"],
+    "pipeline-untranslated": ["pipeline.py", "--translator", "none"],
+    "startup": ["startup.py"],
     "speech": ["speech.py"],
     "bergamot": ["translation.py", "--model", "bergamot"],
     "nllb": ["translation.py", "--model", "nllb"],
@@ -87,6 +91,58 @@ def insert(readme: str, tables: str) -> str:
     if not begin or not end:
         raise SystemExit(f"{README} has lost its marks, {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def pipeline(found: dict[str, Any]) -> str:
+    """From the last letter to the first sound, an engine a row."""
+    sounds, heard, what = found["first_sounds"], found["paragraphs"], found["what"]
+    first = next(iter(sounds))
+    ours = sounds[first]["first_sound"]["p50"]
+    rows = []
+    for name, row in sounds.items():
+        times, paragraphs = row["first_sound"], heard[name]
+        drafts = f"{row['draft_kept']:.0%}" if row["draft_kept"] is not None else "–"
+        memory = paragraphs["resident"]
+        rows.append(
+            [
+                f"**{name}**" if name == first else name,
+                f"{row['sentences']}",
+                f"**{times['p50'] * 1e3:.0f} ms**",
+                f"{times['p95'] * 1e3:.0f} ms",
+                "" if name == first else f"{ours / times['p50']:.2f}×",
+                drafts,
+                f"{paragraphs['real_time_factor']:.2f}",
+                f"{paragraphs['gaps'].get('p50', 0) * 1e3:.0f} ms",
+                f"{paragraphs['underruns']}",
+                f"{memory[0] / 1e9:.2f} → {memory[-1] / 1e9:.2f} GB",
+            ]
+        )
+    translator = "" if what["translator"] == "none" else f"{what['translator'].title()} + "
+    heads = [
+        f"{translator}{_VOICES.get(what['voice'], what['voice'])}: first sound",
+        "sentences",
+        "p50",
+        "p95",
+        "ours / it",
+        "drafts right",
+        "RTF",
+        "gap, p50",
+        "underruns",
+        "memory",
+    ]
+    return _table(heads, rows)
+
+
+def startup(found: dict[str, Any]) -> str:
+    """How long the command takes to take text."""
+    medians = found["medians"]
+    heads = ["`mlx-speak` with an empty text, from start to exit", "median"]
+    rows = [
+        ["through the warm process (`--keep`)", f"**{medians['kept'] * 1e3:.0f} ms**"],
+        ["of which the bare interpreter", f"{medians['interpreter'] * 1e3:.0f} ms"],
+        ["alone: models loaded and warmed up", f"{medians['alone'] * 1e3:.0f} ms"],
+    ]
+    return _table(heads, rows)
 
 
 def speech(found: dict[str, Any]) -> str:
@@ -216,7 +272,13 @@ _NLLB_NAMES = {
     "CTranslate2 int8 map": "CTranslate2 int8, vocabulary map (not exact)",
 }
 
+_VOICES = {"kokoro": "Kokoro-82M", "say": "system voice"}
+
 _TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "pipeline": pipeline,
+    "pipeline-say": pipeline,
+    "pipeline-untranslated": pipeline,
+    "startup": startup,
     "speech": speech,
     "bergamot": bergamot,
     "nllb": nllb,

