@@ -1,14 +1,17 @@
 """XTTS against coqui-tts, stage by stage, on random weights.
 
-Two models: `tests/fixtures/xtts_tiny`, kept (made as `xtts_oracle.py` makes them, of another shape
-and with a text vocabulary, by coqui-tts 0.28.0, transformers 5.23 and torch 2.13), and one that coqui-tts makes and runs at test time,
-in an environment of its own (`coqui.py`, `xtts_oracle.py`); at true size too, which is slow.
+Two models: `tests/fixtures/xtts_tiny`, kept, and one that coqui-tts makes and runs at test time, in
+an environment of its own (`coqui.py`); at true size too, which is slow. The kept one was made as
+`xtts_oracle.py` makes them, of another shape and with a text vocabulary, by coqui-tts 0.28.0,
+transformers 5.23 and torch 2.13.
+
 Float32 products summed in another order differ by about 1e-6; each tolerance is the issue's, and
 the figures measured stand ten times below it or more.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -170,7 +173,7 @@ def test_the_references_streaming(reference: Reference) -> None:
     decoded.append(np.array(reference.model.decoder(states, speaker)[0]))
     ramp = np.linspace(0, 1, OVERLAP, dtype=np.float32)
     chunks = [decoded[0][:-OVERLAP]]
-    for before, now in zip(decoded, decoded[1:], strict=False):
+    for before, now in itertools.pairwise(decoded):
         is_last = now is decoded[-1]
         chunk = now[len(before) - OVERLAP : None if is_last else -OVERLAP].copy()
         if len(chunk) >= OVERLAP:
