@@ -173,20 +173,3 @@ def test_an_interrupt_ends_at_once_and_leaves_a_file_that_plays(models, tmp_path
     process.stdin.close()
     process.stderr.close()
     assert Audio.load(path).seconds > 0.1
-
-
-def test_the_example_reads_a_file_aloud_untranslated(models, tmp_path):
-    text, path = tmp_path / "note.txt", tmp_path / "a.wav"
-    text.write_bytes(TEXT)
-    result = run(str(ROOT / "examples/pipe.py"), str(text), "--to", "en", "--output", str(path))
-    assert result.returncode == 0, result.stderr.decode()
-    assert "The tests pass. → The tests pass." in result.stdout.decode()
-    assert loudness(Audio.load(path)) > 0.01
-
-
-def test_the_example_translates_what_is_piped_in(models, tmp_path):
-    path = tmp_path / "a.wav"
-    result = run(str(ROOT / "examples/pipe.py"), "--output", str(path))
-    assert result.returncode == 0, result.stderr.decode()
-    assert "The tests pass. → Os testes passam." in result.stdout.decode()
-    assert Audio.load(path).seconds > 2
