@@ -30,9 +30,9 @@ now, cues = 0.0, ["WEBVTT\n"] if vtt else []
 with ms.Pipeline(translator, voice, args.source, args.to, output=args.speech) as pipe:
     for utterance in pipe.run(ms.read_stream(args.file.read_bytes(), "text")):
         lines = textwrap.wrap(utterance.text, 42, break_on_hyphens=False)
-        for first in range(0, len(lines), 2):  # two lines at a time, as long as they take to say
-            shown = "\n".join(lines[first : first + 2])
-            end = now + utterance.audio_seconds * len(shown) / len("\n".join(lines))
-            cues.append(f"{len(cues) + 1 - vtt}\n{stamp(now)} --> {stamp(end)}\n{shown}\n")
+        parts = ["\n".join(lines[first : first + 2]) for first in range(0, len(lines), 2)]
+        for text in parts:  # shown as long as it takes to say
+            end = now + utterance.audio_seconds * len(text) / len("".join(parts))
+            cues.append(f"{len(cues) + 1 - vtt}\n{stamp(now)} --> {stamp(end)}\n{text}\n")
             now = end
 args.subtitles.write_text("\n".join(cues), encoding="utf-8")
