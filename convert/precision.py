@@ -40,7 +40,8 @@ def set_precision(
 
     Args:
         dtype: for every floating-point parameter.
-        bits: quantise those linear and embedding layers whose rows divide into groups.
+        bits: quantise those linear and embedding layers whose rows divide into groups, of the
+            model's `quantized_parts` where it names any.
         group_size: weights that share a scale and a bias.
         reporter: is told how far it is.
 
@@ -61,9 +62,11 @@ def set_precision(
         model.set_dtype(getattr(mx, dtype))
         config["dtype"] = dtype
     if bits:
+        parts = getattr(model, "quantized_parts", ("",))
 
-        def divides(_: str, module: nn.Module) -> bool:
-            return hasattr(module, "to_quantized") and module.weight.shape[-1] % group_size == 0
+        def divides(name: str, module: nn.Module) -> bool:
+            quantizable = hasattr(module, "to_quantized") and name.startswith(parts)
+            return quantizable and module.weight.shape[-1] % group_size == 0
 
         nn.quantize(model, group_size, bits, class_predicate=divides)
         config["quantization"] = {"group_size": group_size, "bits": bits}

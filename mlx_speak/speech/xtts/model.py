@@ -127,6 +127,9 @@ Prefix = Context
 class XTTS(nn.Module):
     """The whole network, for one utterance at a time."""
 
+    quantized_parts = ("gpt.",)
+    """Where the bytes are that every code reads; who speaks is heard at full precision."""
+
     def __init__(self, config: XTTSConfig):
         super().__init__()
         self.config = config
