@@ -38,11 +38,12 @@ class Ours:
     """XTTS in MLX, from a converted folder."""
 
     def __init__(self, folder: Path, codes: int, threads: int, precision: str):
-        import mlx.core as mx
-        import mlx.nn as nn
-
         from mlx_speak import blas
         from mlx_speak.speech.xtts import Latents, load_model
+
+        about = blas.describe()  # provided before MLX, which ruff would have imported first
+        import mlx.core as mx
+        import mlx.nn as nn
 
         self._model = model = load_model(folder / "mlx")
         if precision in ("8", "4"):
@@ -53,7 +54,7 @@ class Ours:
         self._latents = Latents(*(mx.array(x) for x in latents()))
         self._prefix = model.prefix(self._latents)
         self._codes = codes
-        self.about = f"mlx {version('mlx')}, {precision}, {mx.default_device()}, {blas.describe()}"
+        self.about = f"mlx {version('mlx')}, {precision}, {mx.default_device()}, {about}"
 
     def steps(self) -> Iterator[Any]:
         from mlx_speak.speech.xtts.generation import Sampling
