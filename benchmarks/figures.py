@@ -31,6 +31,7 @@ COMMANDS = {
     "pipeline-untranslated": ["pipeline.py", "--translator", "none"],
     "startup": ["startup.py"],
     "speech": ["speech.py"],
+    "xtts": ["xtts.py"],
     "bergamot": ["translation.py", "--model", "bergamot"],
     "nllb": ["translation.py", "--model", "nllb"],
     "drafting": ["drafting.py"],
@@ -167,6 +168,25 @@ def speech(found: dict[str, Any]) -> str:
     return _table(["Kokoro-82M: ready after", *(heads[name] for name in names)], rows)
 
 
+def xtts(found: dict[str, Any]) -> str:
+    """XTTS's table: an engine a row, ours first."""
+    engines = found["engines"]
+    ours = next(iter(engines.values()))
+    rows = []
+    for name, row in engines.items():
+        times = [f"{row['first_chunk']:.2f} s, {found['steps_before_sound'][name]} codes"]
+        times.append(f"{ours['first_chunk'] / row['first_chunk']:.2f}×")
+        if "code" in row:  # not measured again for another first chunk
+            times += [f"{row['code'] * 1e3:.0f} ms", f"{ours['code'] / row['code']:.2f}×"]
+            times += [f"{row['rtf']:.2f}", f"{row['clone']:.2f} s"]
+            times.append(f"{row['resident'] / 1e9:.1f} GB")
+        else:
+            times += ["–"] * 5
+        rows.append([f"**{name}**" if row is ours else name, *times])
+    heads = ["first chunk", "ours / it", "a code", "ours / it", "RTF", "cloning 4 s", "memory"]
+    return _table(["XTTS v2, random weights of true size", *heads], rows)
+
+
 def bergamot(found: dict[str, Any]) -> str:
     """Bergamot's table: how long a text takes, and whether the output is the native engine's."""
     rows = []
@@ -280,6 +300,7 @@ _TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "pipeline-untranslated": pipeline,
     "startup": startup,
     "speech": speech,
+    "xtts": xtts,
     "bergamot": bergamot,
     "nllb": nllb,
     "drafting": drafting,
