@@ -20,7 +20,7 @@ FIND_CARD := import sounddevice; sounddevice.query_devices(kind='output')
 # Spinning OpenMP threads slow each other down where cores are few.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: speak test lint bench soak figures clean
+.PHONY: speak test lint bench soak docs figures clean
 
 speak: .venv/speak
 	$(BIN)/python -m mlx_speak.convert packages
@@ -49,6 +49,11 @@ bench: .venv/test
 soak: .venv/test
 	$(BIN)/python tests/soak.py
 	$(BIN)/python tests/soak.py --models
+
+# The documentation as a site, in ./site.
+docs: .venv/test
+	$(PIP) install '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 figures: .venv/test
 	$(BIN)/python benchmarks/figures.py

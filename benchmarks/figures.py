@@ -98,7 +98,6 @@ def pipeline(found: dict[str, Any]) -> str:
     """From the last letter to the first sound, an engine a row."""
     sounds, heard, what = found["first_sounds"], found["paragraphs"], found["what"]
     first = next(iter(sounds))
-    ours = sounds[first]["first_sound"]["p50"]
     rows = []
     for name, row in sounds.items():
         times, paragraphs = row["first_sound"], heard[name]
@@ -110,7 +109,7 @@ def pipeline(found: dict[str, Any]) -> str:
                 f"{row['sentences']}",
                 f"**{times['p50'] * 1e3:.0f} ms**",
                 f"{times['p95'] * 1e3:.0f} ms",
-                "" if name == first else f"{ours / times['p50']:.2f}×",
+                "" if name == first else f"{row['ours_over_it']:.2f}×",
                 drafts,
                 f"{paragraphs['real_time_factor']:.2f}",
                 f"{paragraphs['gaps'].get('p50', 0) * 1e3:.0f} ms",

@@ -19,12 +19,13 @@ _TOKEN = re.compile(r"\s*\w{1,7}|\s*[^\w\s]|\s+")
 """About what a tokenizer of English makes of it: 4 to 5 characters."""
 
 
-def real_sentences(source, count: int) -> list[str]:
-    """Those of the Universal Declaration of Human Rights, then Django's, of four words or more.
+def real_sentences(source, count: int, words: int = 4) -> list[str]:
+    """Those of the Universal Declaration of Human Rights, then Django's, of some length.
 
     Args:
         source: the `Language`, English or Portuguese.
         count: at most so many.
+        words: of the shortest.
     """
     from bitext import django, udhr
 
@@ -35,7 +36,7 @@ def real_sentences(source, count: int) -> list[str]:
     random.Random(0).shuffle(messages)
     split = (s for text in [*texts, *messages] for s in split_sentences(text, source))
     unique = dict.fromkeys(" ".join(sentence.split()) for sentence in split)
-    return [sentence for sentence in unique if len(sentence.split()) >= 4][:count]
+    return [sentence for sentence in unique if len(sentence.split()) >= words][:count]
 
 
 def written(text: str, tokens_per_second: float, seed: int) -> list[Delta]:

@@ -43,8 +43,8 @@ class Pipeline:
     Args:
         translator: from `load_translator`, or None to speak the text as it is.
         voice: from `load_voice`.
-        source, target: languages of the text and of the speech; may be left out where the
-            translator knows only one. Without a translator the speech is in `source`.
+        source: language of the text; may be left out where the translator knows only one.
+        target: language of the speech; likewise. Without a translator the speech is in `source`.
         output: "speakers", a .wav path, "null", "silent" (a listener without ears), a list of
             these, or an `Output` (which stays open at the end).
         speaker: passed to the voice.
