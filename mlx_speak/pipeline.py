@@ -165,6 +165,7 @@ class Pipeline:
 
     @property
     def paused(self) -> bool:
+        """Between `pause` and `resume`."""
         return self._player.paused
 
     def pause(self) -> None:

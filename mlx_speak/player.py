@@ -139,6 +139,7 @@ class Player:
 
     @property
     def paused(self) -> bool:
+        """Between `pause` and `resume`."""
         return self._paused
 
     def pause(self) -> None:

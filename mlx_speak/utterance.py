@@ -78,6 +78,7 @@ class Utterance:
 
     @property
     def over(self) -> bool:
+        """Whether nothing more will happen to it."""
         return self.state in ("heard", "skipped", "retracted", "joined", "failed")
 
     @property
