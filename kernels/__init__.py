@@ -13,32 +13,51 @@ and limits. The body is that of the CUDA kernel too, under the prelude `cuda.h`.
 from .argmax import OPERATION as _ARGMAX
 from .argmax import argmax, argmax_ops
 from .cross_attention import OPERATION as _CROSS_ATTENTION
-from .cross_attention import cross_attention, cross_attention_ops
+from .cross_attention import cross_attention, cross_attention_backend, cross_attention_ops
 from .decode_attention import OPERATION as _DECODE_ATTENTION
-from .decode_attention import decode_attention, decode_attention_ops
+from .decode_attention import decode_attention, decode_attention_backend, decode_attention_ops
 from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
 from .lstm import OPERATION as _LSTM
 from .lstm import lstm, lstm_ops
+from .projection import OPERATION as PROJECTION
+from .projection import QUANTIZED_OPERATION as QUANTIZED_PROJECTION
+from .projection import Norm, QuantizedWeight, projection, projection_ops
 from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
 from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
 
-OPERATIONS = (_DECODE_ATTENTION, _CROSS_ATTENTION, _RESIDUAL_LAYER_NORM, _ARGMAX, _LSTM)
+OPERATIONS = (
+    _DECODE_ATTENTION,
+    _CROSS_ATTENTION,
+    PROJECTION,
+    QUANTIZED_PROJECTION,
+    _RESIDUAL_LAYER_NORM,
+    _ARGMAX,
+    _LSTM,
+)
 """What this room has, for the listing and the tests."""
 
 __all__ = [
     "OPERATIONS",
+    "PROJECTION",
+    "QUANTIZED_PROJECTION",
     "Backend",
     "BackendNotAvailableError",
     "Choice",
+    "Norm",
+    "QuantizedWeight",
     "argmax",
     "argmax_ops",
     "cross_attention",
+    "cross_attention_backend",
     "cross_attention_ops",
     "decode_attention",
+    "decode_attention_backend",
     "decode_attention_ops",
     "gpu",
     "lstm",
     "lstm_ops",
+    "projection",
+    "projection_ops",
     "residual_layer_norm",
     "residual_layer_norm_ops",
     "use",

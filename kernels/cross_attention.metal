@@ -4,7 +4,7 @@
 //   queries       (batch, num_heads, tokens, HEAD_DIM), tokens <= QUERIES
 //   keys, values  (batch, num_heads, source_length, HEAD_DIM)
 //   mask          (batch, 1, 1, source_length), true where there is a token and no padding
-//   out           (batch, num_heads, tokens, HEAD_DIM), row by row
+//   out           (batch, tokens, num_heads, HEAD_DIM), row by row
 //
 // Inputs may have any strides; those of a mask that masks nothing are 0.
 // Grid: (32 * GROUPS, num_heads, batch), one threadgroup for each head of each sentence.
@@ -18,6 +18,7 @@ const uint lane = thread_index_in_simdgroup;
 const uint group = simdgroup_index_in_threadgroup;
 const int64_t head = threadgroup_position_in_grid.y;
 const int64_t sentence = threadgroup_position_in_grid.z;
+const int heads = queries_shape[1];
 const int tokens = queries_shape[2];
 const int source_length = keys_shape[2];
 
@@ -46,10 +47,10 @@ for (int slot = group; slot < source_length; slot += GROUPS) {
   }
 }
 
-auto own_out = out + (sentence * queries_shape[1] + head) * tokens * HEAD_DIM;
+auto own_out = out + (sentence * tokens * heads + head) * HEAD_DIM;
 for (int t = 0; t < QUERIES; ++t) {
   if (t < tokens) {
     merge_groups<T, ELEMENTS, GROUPS>(highest[t], total[t], sum[t], highests, totals, sums,
-                               own_out + t * HEAD_DIM, lane, group);
+                               own_out + t * heads * HEAD_DIM, lane, group);
   }
 }

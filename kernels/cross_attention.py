@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from . import attention
-from .dispatch import Kernel, Operation, expect_shape
+from .dispatch import Backend, Kernel, Operation, expect_shape
 
 KERNEL = Kernel(
     "cross_attention",
@@ -41,12 +41,17 @@ def cross_attention(
         expect_shape("mask", mask, shape)
         if mask.dtype != mx.bool_:
             raise ValueError(f"mask is of {mask.dtype}: expected booleans")
-    backend = OPERATION.backend(attention.applies(queries, keys, values))
+    backend = cross_attention_backend(queries, keys, values)
     if backend == "ops":
         return cross_attention_ops(queries, keys, values, mask=mask)
     if mask is None:
         mask = mx.broadcast_to(_EVERYWHERE, shape)  # one byte in memory, of stride 0
     return attention.dispatch(KERNEL, backend, [queries, keys, values, mask])
+
+
+def cross_attention_backend(*arrays: mx.array) -> Backend:
+    """What `cross_attention` of such arrays, in its order and without a mask, runs on."""
+    return OPERATION.backend(attention.applies(*arrays))
 
 
 def cross_attention_ops(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from . import attention
-from .dispatch import Kernel, Operation, expect_shape
+from .dispatch import Backend, Kernel, Operation, expect_shape
 
 KERNEL = Kernel(
     "decode_attention",
@@ -55,13 +55,18 @@ def decode_attention(
         expect_shape("mask", mask, (batch, 1, tokens, slots))
         if mask.dtype != mx.bool_:
             raise ValueError(f"mask is of {mask.dtype}: expected booleans")
-    backend = OPERATION.backend(attention.applies(queries, keys, values, new_keys, new_values))
+    backend = decode_attention_backend(queries, keys, values, new_keys, new_values)
     if backend == "ops":
         return decode_attention_ops(queries, keys, values, new_keys, new_values, mask=mask)
     inputs = [queries, keys, values, new_keys, new_values]
     if mask is None:  # which the kernel takes nevertheless, and does not read
         return attention.dispatch(KERNEL, backend, [*inputs, _NO_MASK], MASKED=False)
     return attention.dispatch(KERNEL, backend, [*inputs, mask], MASKED=True)
+
+
+def decode_attention_backend(*arrays: mx.array) -> Backend:
+    """What `decode_attention` of such arrays, in its order and without a mask, runs on."""
+    return OPERATION.backend(attention.applies(*arrays))
 
 
 def decode_attention_ops(

@@ -49,7 +49,7 @@ def residual_layer_norm(
     rows = x.size // dims
     total, normed = KERNEL(
         backend,
-        [x.reshape(rows, dims), residual.reshape(rows, dims), weight, bias, _scalar(eps)],
+        [x.reshape(rows, dims), residual.reshape(rows, dims), weight, bias, scalar(eps)],
         template={"T": x.dtype, "GROUPS": GROUPS},
         grid=(32 * GROUPS, rows, 1),
         threadgroup=(32 * GROUPS, 1, 1),
@@ -67,5 +67,6 @@ def residual_layer_norm_ops(
 
 
 @functools.lru_cache(maxsize=16)
-def _scalar(value: float) -> mx.array:
+def scalar(value: float) -> mx.array:
+    """A constant of a kernel, as an array of one number."""
     return mx.array([value], mx.float32)

@@ -7,7 +7,10 @@ from typing import TypeAlias
 
 import mlx.core as mx
 
+from mlx_speak import kernels
+
 from .activations import exp2_nonpositive
+from .cache import KeyValueCache
 
 # Queries up to which a decoder may ask for one or for several at once and wants the same answer.
 _FEW_QUERIES = 32
@@ -61,3 +64,50 @@ def _attend_on_cpu(queries: mx.array, keys: mx.array, values: mx.array) -> mx.ar
     scores = queries @ keys.swapaxes(-1, -2)
     weights = exp2_nonpositive(scores - scores.max(axis=-1, keepdims=True))
     return (weights @ values) / weights.sum(axis=-1, keepdims=True)
+
+
+def attend_extending(
+    queries: mx.array, keys: mx.array, values: mx.array, cache: KeyValueCache, mask: Mask = None
+) -> tuple[mx.array, KeyValueCache]:
+    """Attend from a decoder's newest tokens to those in a cache and to one another.
+
+    Args:
+        queries, keys, values: (batch, num_heads, tokens, head_dims).
+        cache: of the tokens before.
+        mask: as `attend` takes it, over cache.length + tokens slots.
+
+    Returns:
+        (batch, num_heads, tokens, head_dims) and the cache that holds these tokens too.
+    """
+    arrays = (queries, *cache.filled, keys, values)
+    if kernels.decode_attention_backend(*arrays) != "ops":
+        batch, _, tokens, _ = queries.shape
+        shape = (batch, 1, tokens, cache.length + tokens)
+        if seen := _booleans(mask, shape, none_is_default=tokens == 1):
+            out = kernels.decode_attention(*arrays, mask=seen[0])
+            return out, cache.extend(keys, values, after=out)
+    cache = cache.extend(keys, values)
+    return attend(queries, *cache.filled, mask=mask), cache
+
+
+def attend_across(
+    queries: mx.array, keys: mx.array, values: mx.array, mask: Mask = None
+) -> mx.array:
+    """Attend from a decoder's tokens to the encoded source: as `attend`, for few queries."""
+    if kernels.cross_attention_backend(queries, keys, values) != "ops" and mask != "causal":
+        shape = (queries.shape[0], 1, 1, keys.shape[2])
+        if seen := _booleans(mask, shape, none_is_default=True):
+            return kernels.cross_attention(queries, keys, values, mask=seen[0])
+    return attend(queries, keys, values, mask=mask)
+
+
+def _booleans(
+    mask: Mask, shape: tuple[int, ...], none_is_default: bool
+) -> tuple[mx.array | None] | None:
+    """The mask as the kernels take it, in a tuple, or None if they do not."""
+    if mask is None:
+        return (None,) if none_is_default else None
+    if isinstance(mask, str):
+        return (None,)
+    fits = mask.ndim == 4 and all(n in (1, m) for n, m in zip(mask.shape, shape, strict=True))
+    return (mx.broadcast_to(mask, shape),) if fits and mask.dtype == mx.bool_ else None

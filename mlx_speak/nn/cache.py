@@ -30,16 +30,20 @@ class KeyValueCache:
         nothing = mx.zeros((batch, num_heads, 0, head_dims), dtype)
         return cls(nothing, nothing)
 
-    def extend(self, keys: mx.array, values: mx.array) -> KeyValueCache:
+    def extend(
+        self, keys: mx.array, values: mx.array, *, after: mx.array | None = None
+    ) -> KeyValueCache:
         """The cache with more tokens behind the ones it has.
 
         Args:
             keys, values: (batch, num_heads, tokens, head_dims).
+            after: what is to be computed first, as it reads the cache as it is: else it may be
+                written to another place, all of it.
         """
         end = self.length + keys.shape[2]
         return KeyValueCache(
-            _write(self.keys, keys, self.length, end),
-            _write(self.values, values, self.length, end),
+            _write(self.keys, keys, self.length, end, after),
+            _write(self.values, values, self.length, end, after),
             end,
         )
 
@@ -59,9 +63,15 @@ class KeyValueCache:
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
 
-def _write(array: mx.array, update: mx.array, start: int, end: int) -> mx.array:
+def _write(
+    array: mx.array, update: mx.array, start: int, end: int, after: mx.array | None
+) -> mx.array:
     if end > array.shape[2]:
         batch, heads, _, dims = array.shape
         room = mx.zeros((batch, heads, -(-end // GROWTH) * GROWTH - start, dims), array.dtype)
         array = mx.concatenate([array[:, :, :start], room], axis=2)
-    return mx.slice_update(array, update, mx.array([start]), (2,))
+    # Another view, as assignment changes the one it is given. `mx.slice_update` would need none,
+    # but takes the place as an array, and a GPU a dispatch to compute with it.
+    (array,) = mx.depends([array], [update if after is None else after])
+    array[:, :, start:end] = update
+    return array

@@ -1,4 +1,8 @@
-"""The sublayers of encoder-decoder transformers, each without its norm and residual connection."""
+"""The sublayers of encoder-decoder transformers.
+
+Each is without its residual connection, and that of a post-norm transformer. Given a `norm`, it is
+the whole of a pre-norm one: it norms its input, and adds it to what comes out.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,16 @@ from collections.abc import Callable
 import mlx.core as mx
 import mlx.nn as nn
 
-from .attention import Mask, attend, merge_heads, split_heads
+from .attention import (
+    Mask,
+    attend,
+    attend_across,
+    attend_extending,
+    merge_heads,
+    split_heads,
+)
 from .cache import KeyValueCache
+from .projection import project
 
 
 class SelfAttention(nn.Module):
@@ -20,13 +32,20 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(dims, 3 * dims)
         self.output = nn.Linear(dims, dims)
 
-    def __call__(self, x: mx.array, mask: Mask = None) -> mx.array:
+    def __call__(
+        self, x: mx.array, mask: Mask = None, *, norm: nn.LayerNorm | None = None
+    ) -> mx.array:
         """All of a sequence at once: (batch, length, dims) → (batch, length, dims)."""
-        queries, keys, values = self._project(x)
-        return self.output(merge_heads(attend(queries, keys, values, mask=mask)))
+        out = attend(*self._project(x, norm), mask=mask)
+        return project(merge_heads(out), self.output, residual=x if norm else None)
 
     def extend(
-        self, x: mx.array, cache: KeyValueCache, mask: Mask = None
+        self,
+        x: mx.array,
+        cache: KeyValueCache,
+        mask: Mask = None,
+        *,
+        norm: nn.LayerNorm | None = None,
     ) -> tuple[mx.array, KeyValueCache]:
         """Some more tokens, attending to those in the cache and to one another.
 
@@ -38,12 +57,16 @@ class SelfAttention(nn.Module):
         Returns:
             (batch, tokens, dims) and the cache that holds these tokens too.
         """
-        queries, keys, values = self._project(x)
-        cache = cache.extend(keys, values)
-        return self.output(merge_heads(attend(queries, *cache.filled, mask=mask))), cache
+        queries, keys, values = self._project(x, norm)
+        out, cache = attend_extending(queries, keys, values, cache, mask)
+        return project(merge_heads(out), self.output, residual=x if norm else None), cache
 
-    def _project(self, x: mx.array) -> list[mx.array]:
-        return [split_heads(y, self.num_heads) for y in mx.split(self.query_key_value(x), 3, -1)]
+    def _project(
+        self, x: mx.array, norm: nn.LayerNorm | None
+    ) -> tuple[mx.array, mx.array, mx.array]:
+        parts = mx.split(project(x, self.query_key_value, norm=norm), 3, -1)
+        queries, keys, values = (split_heads(part, self.num_heads) for part in parts)
+        return queries, keys, values
 
 
 class CrossAttention(nn.Module):
@@ -62,11 +85,18 @@ class CrossAttention(nn.Module):
         return self._lay_out(keys), self._lay_out(values)
 
     def __call__(
-        self, x: mx.array, keys: mx.array, values: mx.array, mask: Mask = None
+        self,
+        x: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        mask: Mask = None,
+        *,
+        norm: nn.LayerNorm | None = None,
     ) -> mx.array:
         """(batch, tokens, dims) → (batch, tokens, dims)."""
-        queries = split_heads(self.query(x), self.num_heads)
-        return self.output(merge_heads(attend(queries, keys, values, mask=mask)))
+        queries = split_heads(project(x, self.query, norm=norm), self.num_heads)
+        out = attend_across(queries, keys, values, mask)
+        return project(merge_heads(out), self.output, residual=x if norm else None)
 
     def _lay_out(self, x: mx.array) -> mx.array:
         """Head by head in memory, once, since every step reads them so."""
@@ -87,6 +117,9 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(dims, hidden_dims)
         self.down = nn.Linear(hidden_dims, dims)
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def __call__(self, x: mx.array, *, norm: nn.LayerNorm | None = None) -> mx.array:
         """(..., dims) → (..., dims)."""
-        return self.down(self.activation(self.up(x)))
+        fused = self.activation is nn.relu
+        hidden = project(x, self.up, norm=norm, relu=fused)
+        hidden = hidden if fused else self.activation(hidden)
+        return project(hidden, self.down, residual=x if norm else None)

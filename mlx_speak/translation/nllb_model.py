@@ -104,8 +104,8 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config.d_model, config.encoder_ffn_dim)
 
     def __call__(self, x: mx.array, mask: Mask) -> mx.array:
-        x = x + self.attention(self.attention_norm(x), mask)
-        x = x + self.feed_forward(self.feed_forward_norm(x))
+        x = self.attention(x, mask, norm=self.attention_norm)
+        x = self.feed_forward(x, norm=self.feed_forward_norm)
         # fp16 overflows in the residual stream; transformers clamps here, and only here.
         return mx.clip(x, -_FLOAT16_LIMIT, _FLOAT16_LIMIT) if x.dtype == mx.float16 else x
 
@@ -128,10 +128,9 @@ class DecoderLayer(nn.Module):
         source: tuple[mx.array, mx.array],
         source_mask: Mask,
     ) -> tuple[mx.array, KeyValueCache]:
-        out, cache = self.self_attention.extend(self.self_attention_norm(x), cache, mask)
-        x = x + out
-        x = x + self.cross_attention(self.cross_attention_norm(x), *source, source_mask)
-        return x + self.feed_forward(self.feed_forward_norm(x)), cache
+        x, cache = self.self_attention.extend(x, cache, mask, norm=self.self_attention_norm)
+        x = self.cross_attention(x, *source, source_mask, norm=self.cross_attention_norm)
+        return self.feed_forward(x, norm=self.feed_forward_norm), cache
 
 
 class Encoder(nn.Module):

@@ -17,11 +17,14 @@ from .attention import attention_cases, cross_attention, decode_attention
 from .best import argmax, argmax_cases
 from .case import DTYPES, NAMES, Case, float64, normal
 from .norm import norm_cases, residual_layer_norm
+from .projection import projection, projection_cases, quantized_cases, quantized_projection
 from .recurrence import lstm, lstm_cases
 
 SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "decode_attention": lambda: attention_cases(decode_attention),
     "cross_attention": lambda: attention_cases(cross_attention),
+    "projection": projection_cases,
+    "quantized_projection": quantized_cases,
     "residual_layer_norm": norm_cases,
     "argmax": argmax_cases,
     "lstm": lstm_cases,
@@ -36,6 +39,14 @@ SMALL: dict[str, list[Case]] = {
         cross_attention(21, tokens=3, masked=True),
         cross_attention(5, mx.float16, heads=1),
     ],
+    "projection": [
+        projection(70, rows=3, norm=True, relu=True),
+        projection(33, mx.bfloat16, rows=2, bias=False, residual=True),
+    ],
+    "quantized_projection": [
+        quantized_projection(300, rows=3, norm=True, residual=True),
+        quantized_projection(64, mx.bfloat16, rows=2, bits=4, relu=True, bias=False),
+    ],
     "residual_layer_norm": [residual_layer_norm(300), residual_layer_norm(33, mx.bfloat16)],
     "argmax": [argmax(4500), argmax(4500, mx.float16, rows=1, peak=4095)],
     "lstm": [lstm(4, batch=2), lstm(3, mx.bfloat16, hidden=33)],
@@ -46,6 +57,8 @@ variants of an optional mask, one fp32 and one 16-bit dtype each."""
 LENGTHS: dict[str, Callable[..., Case]] = {
     "decode_attention": decode_attention,
     "cross_attention": cross_attention,
+    "projection": projection,
+    "quantized_projection": quantized_projection,
     "residual_layer_norm": residual_layer_norm,
     "argmax": argmax,
     "lstm": lstm,

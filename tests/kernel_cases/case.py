@@ -30,6 +30,8 @@ class Case:
     expected: tuple[Array, ...]
     """In float64, of the arguments as they are rounded to their dtype."""
     dtype: mx.Dtype
+    rounding: float = 1.0
+    """How many times as far sums may be off as elsewhere."""
 
     def problem(self, call: Callable[..., Any], arithmetic: float = 1e-6) -> str | None:
         """What is wrong with a result of the operation, or of its reference, if anything.
@@ -49,7 +51,9 @@ class Case:
             allowed = np.zeros(expected.shape)
             if result.dtype != mx.uint32:
                 size = np.abs(expected)
-                allowed = _UNITS[self.dtype] * size * 1.001 + arithmetic * (1 + size)
+                allowed = _UNITS[self.dtype] * size * 1.001 + arithmetic * self.rounding * (
+                    1 + size
+                )
             wrong = ~(np.abs(got - expected) <= allowed)  # NaN is wrong too
             if wrong.any():
                 at = np.unravel_index(np.argmax(wrong), wrong.shape)

@@ -79,11 +79,19 @@ class Recorder:
 
     def unit(self) -> str:
         """All kernels recorded, for one run of the compiler."""
-        prelude = dispatch.read("cuda.h")
-        headers = dict.fromkeys(header.removeprefix(prelude) for header in self.headers)
+        bodies = [kernel for operation in kernels.OPERATIONS for kernel in operation.kernels]
+        assert self.headers.keys() == {body.header("cuda") for body in bodies}
+        # Each file once, as several bodies share some.
+        names = dict.fromkeys(["cuda.h", *(name for body in bodies for name in body.headers)])
         functions = (f"__global__ void {name}{text}" for name, text in self.functions.items())
         return "\n".join(
-            [DEFAULT_HEADER, prelude, *headers, "namespace mlx::core::cu {", *functions, "}\n"]
+            [
+                DEFAULT_HEADER,
+                *map(dispatch.read, names),
+                "namespace mlx::core::cu {",
+                *functions,
+                "}\n",
+            ]
         )
 
 

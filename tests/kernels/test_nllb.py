@@ -1,18 +1,16 @@
-"""An NLLB whose decoder runs on the kernels, under emulation, against the model as it is."""
+"""An NLLB on the kernels, through the dispatcher and emulated, against the model as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 
+import metal_emu
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
-from translation.nllb_models import random_config, random_model
+from translation.nllb_models import as_dtype, random_config, random_model
 
 from mlx_speak import kernels
-from mlx_speak.nn.attention import merge_heads, split_heads
-from mlx_speak.nn.transformer import CrossAttention, SelfAttention
-from mlx_speak.translation import nllb_model
 from mlx_speak.translation.nllb_model import NLLB
 
 CONFIG = random_config(
@@ -21,38 +19,15 @@ CONFIG = random_config(
     encoder_attention_heads=2,
     decoder_attention_heads=2,
 )
+LAYERS = CONFIG.decoder_layers
 
 
-def extend(self: SelfAttention, x, cache, mask=None):
-    queries, keys, values = self._project(x)
-    mask = None if isinstance(mask, str) else mask
-    out = kernels.decode_attention(queries, *cache.filled, keys, values, mask=mask)
-    return self.output(merge_heads(out)), cache.extend(keys, values)
-
-
-def attend_across(self: CrossAttention, x, keys, values, mask=None):
-    queries = split_heads(self.query(x), self.num_heads)
-    out = kernels.cross_attention(queries, keys, values, mask=mask)
-    return self.output(merge_heads(out))
-
-
-def layer(self: nllb_model.DecoderLayer, x, cache, mask, source, source_mask):
-    out, cache = self.self_attention.extend(self.self_attention_norm(x), cache, mask)
-    x, normed = add_and_norm(self.cross_attention_norm, out, x)
-    out = self.cross_attention(normed, *source, source_mask)
-    x, normed = add_and_norm(self.feed_forward_norm, out, x)
-    return x + self.feed_forward(normed), cache
-
-
-def add_and_norm(norm: nn.LayerNorm, out, x):
-    return kernels.residual_layer_norm(out, x, norm.weight, norm.bias, eps=norm.eps)
-
-
-@pytest.fixture
-def on_kernels(monkeypatch: pytest.MonkeyPatch, emulated) -> Iterator[None]:
-    monkeypatch.setattr(SelfAttention, "extend", extend)
-    monkeypatch.setattr(CrossAttention, "__call__", attend_across)
-    monkeypatch.setattr(nllb_model.DecoderLayer, "__call__", layer)
+def quantized(bits: int) -> NLLB:
+    """Every linear layer and the table, as conversion makes them."""
+    model = random_model(CONFIG)
+    nn.quantize(model, group_size=32, bits=bits)
+    mx.eval(model.parameters())
+    return model
 
 
 def greedy(model: NLLB, steps: int) -> tuple[list[list[int]], mx.array]:
@@ -85,26 +60,59 @@ def beams(model: NLLB) -> mx.array:
     return hidden
 
 
-def test_decoding_is_the_same(emulated, request: pytest.FixtureRequest) -> None:
+def ran(emulator: metal_emu.Emulator) -> Counter[str]:
+    """How many times each kernel was dispatched."""
+    names = [kernel.name for operation in kernels.OPERATIONS for kernel in operation.kernels]
+    names.sort(key=len, reverse=True)  # "quantized_projection" ends as "projection" does
+    dispatched = [executed.call.name for executed in emulator.executed]
+    return Counter(next(n for n in names if f"mlx_speak_{n}_" in full) for full in dispatched)
+
+
+@pytest.mark.parametrize("bits", [None, 8, 4])
+def test_decoding_is_the_same(emulated, bits: int | None) -> None:
     """In fp32, through two layers; the difference is of another order of the same sums."""
-    model = random_model(CONFIG)
+    model = quantized(bits) if bits else random_model(CONFIG)
     expected, hidden = greedy(model, 4)
     expected_beams = beams(model)
     mx.eval(hidden, expected_beams)
-    request.getfixturevalue("on_kernels")
     with emulated() as emulator:
         found, on_kernels = greedy(model, 4)
+        greedily = ran(emulator)
         found_beams = beams(model)
     assert found == expected
     assert mx.abs(on_kernels - hidden).max().item() < 1e-5
     assert mx.abs(found_beams - expected_beams).max().item() < 1e-5
-    names = [executed.call.name for executed in emulator.executed]
-    kinds = ("decode_attention", "cross_attention", "residual_layer_norm", "argmax_best")
-    ran = {kind: sum(kind in name for name in names) for kind in kinds}
-    # Of 4 greedy steps and 3 of the beams, the first of each starts with an empty cache.
-    assert ran == {
-        "decode_attention": 5 * 2,
-        "cross_attention": 7 * 2,
-        "residual_layer_norm": 7 * 4,
+    # Of 4 steps, the first of which starts with an empty cache; the encoder has too many rows.
+    assert greedily == {
+        "decode_attention": 3 * LAYERS,
+        "cross_attention": 4 * LAYERS,
+        "quantized_projection" if bits else "projection": 4 * 6 * LAYERS,
+        "argmax_parts": 4,
         "argmax_best": 4,
     }
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_decoding_is_close_in_16_bits(emulated, dtype: mx.Dtype) -> None:
+    """The kernels round less: a norm and a sum on their way stay in fp32. So both are compared
+    with the model in fp32, and the kernels may not be further from it than plain MLX is."""
+    model = random_model(CONFIG)
+    exact, rounded = beams(model), as_dtype(model, dtype)
+    plain = beams(rounded).astype(mx.float32)
+    mx.eval(plain)
+    with emulated() as emulator:
+        on_kernels = beams(rounded)
+    assert emulator.executed
+    assert on_kernels.dtype == dtype
+    distance = mx.abs(on_kernels.astype(mx.float32) - exact).mean().item()
+    assert distance <= mx.abs(plain - exact).mean().item()
+
+
+def test_what_no_kernel_takes_is_computed_all_the_same(emulated) -> None:
+    """Heads of 32, a mask of numbers, and masks that are not the kernels'."""
+    model = random_model(random_config(decoder_attention_heads=2, d_model=64))
+    expected = beams(model)
+    mx.eval(expected)
+    with emulated() as emulator:
+        assert mx.abs(beams(model) - expected).max().item() < 1e-5
+    assert set(ran(emulator)) == {"projection"}

@@ -46,6 +46,27 @@ ATTENTION = [
     ("attention.h", "d += GROUPS * 32", "d += 32", RACE),
 ]  # fmt: skip
 
+PROJECTION = [
+    ("reduction.h", BARRIER, "", RACE),
+    ("projection.h", "add_up<GROUPS>(part, variances", "add_up<GROUPS>(part, means", RACE),
+    (
+        "projection.h",
+        "const float centred = float(own[d * stride]) - mean[row]",
+        "const float centred = float(own[d * stride])",
+        {},
+    ),
+    ("projection.h", "d = group * 32 + lane; d < dims", "d = group * 32 + lane; d <= dims", READ),
+    ("projection.h", "metal::max(sum, 0.0f)", "sum", {}),
+    ("projection.h", "sum = simd_sum(sum);", "", {}),
+    ("projection.h", "output * residual_stride", "output", {}),
+]
+
+BODIES = [
+    ("first + i < outputs) {", "true) {", READ),
+    ("out + int64_t(row) * outputs", "out", {}),
+    ("begin = lane * CHUNK", "begin = lane", {}),
+]
+
 BUGS = [
     *(Bug(operation, file, right, wrong, **how)
       for operation in ("decode_attention", "cross_attention")
@@ -60,16 +81,16 @@ BUGS = [
         says="divergence"),
     Bug("decode_attention", "decode_attention.metal", "slot < length + tokens",
         "slot <= length + tokens", **READ),
-    Bug("decode_attention", "decode_attention.metal", "own_out + t * HEAD_DIM",
-        "own_out + (t + 1) * HEAD_DIM", **WRITE),
-    Bug("decode_attention", "decode_attention.metal", "queries_shape[1] + head)", "1 + 0)", **RACE),
+    Bug("decode_attention", "decode_attention.metal", "own_out + t * heads",
+        "own_out + (t + 1) * heads", **WRITE),
+    Bug("decode_attention", "decode_attention.metal", "heads + head)", "heads)", **RACE),
     Bug("cross_attention", "cross_attention.metal", "continue;", ""),
     Bug("cross_attention", "cross_attention.metal", "sentence * mask_strides[0] +", ""),
     Bug("cross_attention", "cross_attention.metal", "slot += GROUPS", "slot += GROUPS + 1"),
     Bug("cross_attention", "cross_attention.metal", "slot < source_length", "slot <= source_length",
         **READ),
     Bug("cross_attention", "cross_attention.metal", "own_values + slot", "own_keys + slot"),
-    Bug("cross_attention", "cross_attention.metal", "own_out + t * HEAD_DIM", "own_out"),
+    Bug("cross_attention", "cross_attention.metal", "own_out + t * heads * HEAD_DIM", "own_out"),
     Bug("residual_layer_norm", "reduction.h", BARRIER, "", **RACE),
     Bug("residual_layer_norm", "reduction.h", "shared[group] =", "shared[group + 1] =", **WRITE),
     Bug("residual_layer_norm", "reduction.h", "if (lane == 0)", "if (lane == 0 && value != 0.0f)"
@@ -98,6 +119,24 @@ BUGS = [
     Bug("argmax", "argmax_parts.metal", "-INFINITY", "0.0f"),
     Bug("argmax", "argmax_best.metal", "part < parts;", "part <= parts;", **READ),
     Bug("argmax", "argmax_best.metal", "out[row]", "out[0]", **RACE),
+    *(Bug(operation, file, right, wrong, **how)
+      for operation in ("projection", "quantized_projection")
+      for file, right, wrong, how in PROJECTION),
+    *(Bug(operation, f"{operation}.metal", right, wrong, **how)
+      for operation in ("projection", "quantized_projection")
+      for right, wrong, how in BODIES),
+    Bug("projection", "projection.metal", "row < rows && first", "first", **WRITE),
+    Bug("quantized_projection", "quantized_projection.metal", "row < rows && first", "first",
+        **READ),
+    Bug("projection", "projection.metal", "metal::min(CHUNK, inputs - begin)", "CHUNK", **READ),
+    Bug("projection", "projection.metal", "(begin + j) * weight_strides[1]", "begin + j + 1"),
+    Bug("quantized_projection", "quantized_projection.metal", "there ? weight[", "true ? weight[",
+        **READ),
+    Bug("quantized_projection", "quantized_projection.metal", "(1u << BITS) - 1u", "15u"),
+    Bug("quantized_projection", "quantized_projection.metal", "BITS * (j % PER_WORD)",
+        "BITS * (PER_WORD - 1 - j % PER_WORD)"),
+    Bug("quantized_projection", "quantized_projection.metal", "begin / GROUP_SIZE", "0"),
+    Bug("quantized_projection", "quantized_projection.metal", "total += value", "total = value"),
     *(Bug("lstm", "lstm.metal", BARRIER, "", occurrence=i, **RACE) for i in range(3)),
     Bug("lstm", "lstm.metal", "length - 1 - step : step", "step : step"),
     Bug("lstm", "lstm.metal", "gates[HIDDEN + i]", "gates[2 * HIDDEN + i]"),

@@ -1,0 +1,62 @@
+// What the projections share: rows of x times rows of a weight. A SIMD group finds OUTPUTS numbers
+// of every row; its lanes take the chunks of CHUNK inputs in turn, so that each weight is read once.
+
+// The mean and the inverse standard deviation of each row, for all threads of the threadgroup.
+//   means, variances: GROUPS numbers of threadgroup memory each
+template <int ROWS, int GROUPS, typename X, typename Shared>
+METAL_FUNC void row_moments(X x, int rows, int dims, int64_t row_stride, int64_t stride, float eps,
+                            Shared means, Shared variances, uint lane, uint group,
+                            thread float (&mean)[ROWS], thread float (&scale)[ROWS]) {
+  for (int row = 0; row < ROWS; ++row) {
+    mean[row] = 0.0f;
+    scale[row] = 1.0f;
+    if (row < rows) {
+      const auto own = x + row * row_stride;
+      float part = 0.0f;
+      for (int d = group * 32 + lane; d < dims; d += 32 * GROUPS) {
+        part += float(own[d * stride]);
+      }
+      mean[row] = add_up<GROUPS>(part, means, lane, group) / float(dims);
+      part = 0.0f;
+      for (int d = group * 32 + lane; d < dims; d += 32 * GROUPS) {
+        const float centred = float(own[d * stride]) - mean[row];
+        part += centred * centred;
+      }
+      // Between two uses of one of the arrays lies the barrier of the other's.
+      const float variance = add_up<GROUPS>(part, variances, lane, group) / float(dims);
+      scale[row] = metal::rsqrt(variance + eps);
+    }
+  }
+}
+
+// Input k of a row, after the norm where there is one.
+template <bool NORM, typename Row, typename Weight, typename Bias>
+METAL_FUNC float normed_input(Row row, int k, int64_t stride, float mean, float scale,
+                              Weight weight, int64_t weight_stride, Bias bias,
+                              int64_t bias_stride) {
+  const float value = float(row[k * stride]);
+  if (!NORM) {
+    return value;
+  }
+  return (value - mean) * scale * float(weight[k * weight_stride]) + float(bias[k * bias_stride]);
+}
+
+// Add up over the lanes, and let one of them write: bias, ReLU, residual, in this order.
+template <typename T, bool BIAS, bool RELU, bool RESIDUAL, typename Bias, typename Residual,
+          typename Out>
+METAL_FUNC void write_output(float sum, int output, int64_t bias_stride, Bias bias,
+                             int64_t residual_stride, Residual residual, Out out, uint lane) {
+  sum = simd_sum(sum);
+  if (lane == 0) {
+    if (BIAS) {
+      sum += float(bias[output * bias_stride]);
+    }
+    if (RELU) {
+      sum = metal::max(sum, 0.0f);
+    }
+    if (RESIDUAL) {
+      sum += float(residual[output * residual_stride]);
+    }
+    out[output] = T(sum);
+  }
+}

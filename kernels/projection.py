@@ -1,0 +1,181 @@
+"""A linear layer for few rows, with the norm before it and the ReLU or residual after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import mlx.core as mx
+
+from .dispatch import DTYPES, Kernel, Operation, expect_shape
+from .residual_layer_norm import scalar
+
+MAX_ROWS = 8
+"""Rows that one dispatch serves: each of them takes registers in every lane."""
+OUTPUTS = 4
+"""Outputs of a SIMD group, so that an input serves four weights once it is in a register."""
+GROUPS = 4
+"""SIMD groups of a threadgroup: 64 threadgroups at NLLB's 1024 outputs, each of which computes the
+moments of the norm anew."""
+CHUNK = 8
+
+_FIRST = ("x", "norm_weight", "norm_bias", "eps", "weight")
+_LAST = ("bias", "residual")
+_HEADERS = ("reduction.h", "projection.h")
+
+DENSE = Kernel("projection", (*_FIRST, *_LAST), outputs=("out",), headers=_HEADERS)
+QUANTIZED = Kernel(
+    "quantized_projection",
+    (*_FIRST, "scales", "offsets", *_LAST),
+    outputs=("out",),
+    headers=_HEADERS,
+)
+SHAPES = f"at most {MAX_ROWS} rows, one dtype"
+OPERATION = Operation("projection", (DENSE,), SHAPES)
+QUANTIZED_OPERATION = Operation("quantized_projection", (QUANTIZED,), f"{SHAPES}, 4 or 8 bits")
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A weight in MLX's affine quantisation, as `mx.quantize` makes it."""
+
+    packed: mx.array
+    """(outputs, inputs · bits / 32), uint32."""
+    scales: mx.array
+    """(outputs, inputs / group_size)."""
+    offsets: mx.array
+    """As `scales`; MLX calls them biases."""
+    group_size: int
+    bits: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(outputs, inputs)."""
+        return self.packed.shape[0], self.scales.shape[1] * self.group_size
+
+
+class Norm(NamedTuple):
+    """A layer norm."""
+
+    weight: mx.array
+    """(inputs,)"""
+    bias: mx.array
+    """(inputs,)"""
+    eps: float
+
+
+def projection(
+    x: mx.array,
+    weight: mx.array | QuantizedWeight,
+    bias: mx.array | None = None,
+    *,
+    norm: Norm | None = None,
+    relu: bool = False,
+    residual: mx.array | None = None,
+) -> mx.array:
+    """`relu(norm(x) @ weight.T + bias) + residual`, of which all but the product is optional.
+
+    Args:
+        x: (..., inputs).
+        weight: (outputs, inputs).
+        bias: (outputs,).
+        norm: the layer norm of `x`.
+        relu: whether what is negative becomes 0.
+        residual: (..., outputs).
+
+    Returns:
+        (..., outputs), in the dtype of `x`.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    if not x.ndim:
+        raise ValueError("x has no axes: expected (..., inputs)")
+    outputs, inputs = weight.shape
+    expect_shape("x", x, (*x.shape[:-1], inputs))
+    given = [x]
+    for name, array, shape in (
+        ("bias", bias, (outputs,)),
+        ("norm.weight", norm and norm.weight, (inputs,)),
+        ("norm.bias", norm and norm.bias, (inputs,)),
+        ("residual", residual, (*x.shape[:-1], outputs)),
+    ):
+        if array is not None:
+            expect_shape(name, array, shape)
+            given.append(array)
+    if isinstance(weight, QuantizedWeight):
+        operation, kernel = QUANTIZED_OPERATION, QUANTIZED
+        expect_shape("packed", weight.packed, (outputs, inputs * weight.bits // 32))
+        expect_shape("offsets", weight.offsets, weight.scales.shape)
+        weights = [weight.packed, weight.scales, weight.offsets]
+        constants = {"GROUP_SIZE": weight.group_size, "BITS": weight.bits}
+        given += weights[1:]
+        applies = weight.bits in (4, 8) and weight.packed.dtype == mx.uint32
+    else:
+        operation, kernel = OPERATION, DENSE
+        weights, constants, applies = [weight], {}, True
+        given.append(weight)
+    rows = x.size // max(1, inputs)
+    applies = applies and x.dtype in DTYPES and all(array.dtype == x.dtype for array in given)
+    backend = operation.backend(applies and 1 <= rows <= MAX_ROWS and outputs > 0 and inputs > 0)
+    if backend == "ops":
+        return projection_ops(x, weight, bias, norm=norm, relu=relu, residual=residual)
+    nothing = weights[-1]  # which the kernel takes where there is none, and does not read
+    (out,) = kernel(
+        backend,
+        [
+            x.reshape(rows, inputs),
+            nothing if norm is None else norm.weight,
+            nothing if norm is None else norm.bias,
+            scalar(0.0 if norm is None else norm.eps),
+            *weights,
+            nothing if bias is None else bias,
+            nothing if residual is None else residual.reshape(rows, outputs),
+        ],
+        template={
+            "T": x.dtype,
+            "ROWS": next(room for room in (1, 2, 4, MAX_ROWS) if rows <= room),
+            "OUTPUTS": OUTPUTS,
+            "GROUPS": GROUPS,
+            "CHUNK": CHUNK,
+            **constants,
+            "NORM": norm is not None,
+            "BIAS": bias is not None,
+            "RELU": relu,
+            "RESIDUAL": residual is not None,
+        },
+        grid=(32 * GROUPS, -(-outputs // (GROUPS * OUTPUTS)), 1),
+        threadgroup=(32 * GROUPS, 1, 1),
+        outputs=[((*x.shape[:-1], outputs), x.dtype)],
+    )
+    return out
+
+
+def projection_ops(
+    x: mx.array,
+    weight: mx.array | QuantizedWeight,
+    bias: mx.array | None = None,
+    *,
+    norm: Norm | None = None,
+    relu: bool = False,
+    residual: mx.array | None = None,
+) -> mx.array:
+    """`projection` in plain MLX."""
+    if norm is not None:
+        x = mx.fast.layer_norm(x, *norm)
+    if isinstance(weight, QuantizedWeight):
+        x = mx.quantized_matmul(
+            x,
+            weight.packed,
+            weight.scales,
+            weight.offsets,
+            transpose=True,
+            group_size=weight.group_size,
+            bits=weight.bits,
+        )
+        x = x if bias is None else x + bias
+    else:
+        x = x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
+    if relu:
+        x = mx.maximum(x, 0)
+    return x if residual is None else residual + x

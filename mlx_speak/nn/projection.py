@@ -1,0 +1,56 @@
+"""Linear layers together with what stands before and after them, in one dispatch on a GPU."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_speak import kernels
+
+
+def project(
+    x: mx.array,
+    linear: nn.Module,
+    *,
+    norm: nn.LayerNorm | None = None,
+    relu: bool = False,
+    residual: mx.array | None = None,
+) -> mx.array:
+    """`relu(linear(norm(x))) + residual`, of which all but the linear layer is optional.
+
+    Args:
+        x: (..., inputs).
+        linear: quantised or not.
+        residual: (..., outputs).
+
+    Returns:
+        (..., outputs).
+    """
+    weight = _weight(linear)
+    if weight is not None:
+        return kernels.projection(
+            x,
+            weight,
+            linear.get("bias"),
+            norm=norm and kernels.Norm(norm.weight, norm.bias, norm.eps),
+            relu=relu,
+            residual=residual,
+        )
+    x = linear(x if norm is None else norm(x))
+    x = nn.relu(x) if relu else x
+    return x if residual is None else residual + x
+
+
+def _weight(linear: nn.Module) -> mx.array | kernels.QuantizedWeight | None:
+    """What the kernels take, or None where none of them is to run or the layer is another."""
+    if type(linear) is nn.Linear and kernels.PROJECTION.backend(True) != "ops":
+        return linear.weight
+    if (
+        type(linear) is nn.QuantizedLinear
+        and kernels.QUANTIZED_PROJECTION.backend(True) != "ops"
+        and linear.mode == "affine"
+    ):
+        return kernels.QuantizedWeight(
+            linear.weight, linear.scales, linear.biases, linear.group_size, linear.bits
+        )
+    return None
