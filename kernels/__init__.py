@@ -17,6 +17,8 @@ from .cross_attention import cross_attention, cross_attention_backend, cross_att
 from .decode_attention import OPERATION as _DECODE_ATTENTION
 from .decode_attention import decode_attention, decode_attention_backend, decode_attention_ops
 from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
+from .instance_norm import OPERATION as _INSTANCE_NORM
+from .instance_norm import instance_norm, instance_norm_ops
 from .lstm import OPERATION as _LSTM
 from .lstm import lstm, lstm_ops
 from .projection import OPERATION as PROJECTION
@@ -33,6 +35,7 @@ OPERATIONS = (
     _RESIDUAL_LAYER_NORM,
     _ARGMAX,
     _LSTM,
+    _INSTANCE_NORM,
 )
 """What this room has, for the listing and the tests."""
 
@@ -54,6 +57,8 @@ __all__ = [
     "decode_attention_backend",
     "decode_attention_ops",
     "gpu",
+    "instance_norm",
+    "instance_norm_ops",
     "lstm",
     "lstm_ops",
     "projection",

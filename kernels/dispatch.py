@@ -196,3 +196,9 @@ def expect_shape(name: str, array: mx.array, shape: Sequence[int]) -> None:
     """Raise a ValueError that names the array if it has another shape."""
     if tuple(array.shape) != tuple(shape):
         raise ValueError(f"{name} has the shape {tuple(array.shape)}: expected {tuple(shape)}")
+
+
+@functools.lru_cache(maxsize=64)
+def scalar(value: float) -> mx.array:
+    """A number for a kernel, (1,) fp32; made once, as it does not change."""
+    return mx.array([value], mx.float32)

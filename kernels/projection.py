@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
-from .dispatch import DTYPES, Kernel, Operation, expect_shape
-from .residual_layer_norm import scalar
+from .dispatch import DTYPES, Kernel, Operation, expect_shape, scalar
 
 MAX_ROWS = 8
 """Rows that one dispatch serves: each of them takes registers in every lane."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
 import mlx.core as mx
 
-from .dispatch import DTYPES, Kernel, Operation, expect_shape
+from .dispatch import DTYPES, Kernel, Operation, expect_shape, scalar
 
 GROUPS = 8
 """SIMD groups that share a row: four numbers a thread at NLLB's 1024."""
@@ -64,9 +62,3 @@ def residual_layer_norm_ops(
     """`residual_layer_norm` in plain MLX."""
     total = x + residual
     return total, mx.fast.layer_norm(total, weight, bias, eps)
-
-
-@functools.lru_cache(maxsize=16)
-def scalar(value: float) -> mx.array:
-    """A constant of a kernel, as an array of one number."""
-    return mx.array([value], mx.float32)

@@ -7,6 +7,10 @@ from collections.abc import Callable
 import mlx.core as mx
 import mlx.nn as nn
 
+from .. import kernels
+from ..kernels import dispatch
+from . import activations
+
 Moments = Callable[[mx.array], tuple[mx.array, mx.array]]
 """(batch, length, channels) → mean and variance to normalise with, each (batch, 1, channels)."""
 
@@ -14,9 +18,7 @@ Moments = Callable[[mx.array], tuple[mx.array, mx.array]]
 class AdaptiveInstanceNorm(nn.Module):
     """AdaIN: each channel normalised over time, then styled (Huang & Belongie, 2017).
 
-    Written y = x · scale + shift with one scale and shift a channel, so that the signal itself
-    is touched as few times as can be; `scale_and_shift` lets a caller fuse that line with the
-    activation that follows.
+    What follows it comes with it, so that the signal itself is touched as few times as can be.
     """
 
     def __init__(self, style_dim: int, channels: int, eps: float = 1e-5):
@@ -24,28 +26,45 @@ class AdaptiveInstanceNorm(nn.Module):
         self.fc = nn.Linear(style_dim, 2 * channels)
         self.eps = eps
 
-    def scale_and_shift(
-        self, x: mx.array, style: mx.array, moments: Moments | None = None
-    ) -> tuple[mx.array, mx.array]:
-        """The affine map of `x` (batch, length, channels) that `style` (batch, style_dim) asks for.
+    def __call__(
+        self,
+        x: mx.array,
+        style: mx.array,
+        *,
+        snake: mx.array | None = None,
+        negative_slope: float = 1.0,
+        moments: Moments | None = None,
+    ) -> mx.array:
+        """Normalise, style and activate.
 
         Args:
-            x: what is to be normalised.
-            style: what it is to be styled with.
+            x: (batch, length, channels).
+            style: (batch, style_dim).
+            snake, negative_slope: of the activation, as `kernels.instance_norm` takes them.
             moments: where mean and variance come from; by default from `x`.
 
         Returns:
-            scale and shift, each (batch, 1, channels).
+            (batch, length, channels).
         """
         gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)
+        if dispatch.gpu() is not None:
+            return kernels.instance_norm(
+                x,
+                gamma,
+                beta,
+                eps=self.eps,
+                snake=snake,
+                negative_slope=negative_slope,
+                moments=moments and moments(x),
+            )
+        # One scale and shift a channel, for the one loop over the signal that the CPU has.
         mean, variance = (moments or own_moments)(x)
         scale = (1 + gamma) * mx.rsqrt(variance + self.eps)
-        return scale, beta - mean * scale
-
-    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        """(batch, length, channels), (batch, style_dim) → (batch, length, channels)."""
-        scale, shift = self.scale_and_shift(x, style)
-        return x * scale + shift
+        shift = beta - mean * scale
+        if snake is not None:
+            return activations.snake(x, snake, (scale, shift))
+        y = x * scale + shift
+        return y if negative_slope == 1 else nn.leaky_relu(y, negative_slope)
 
 
 class AdaptiveLayerNorm(nn.Module):

@@ -16,6 +16,7 @@ from mlx_speak import kernels
 from .attention import attention_cases, cross_attention, decode_attention
 from .best import argmax, argmax_cases
 from .case import DTYPES, NAMES, Case, float64, normal
+from .instance import instance_norm, instance_norm_cases
 from .norm import norm_cases, residual_layer_norm
 from .projection import projection, projection_cases, quantized_cases, quantized_projection
 from .recurrence import lstm, lstm_cases
@@ -28,6 +29,7 @@ SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "residual_layer_norm": norm_cases,
     "argmax": argmax_cases,
     "lstm": lstm_cases,
+    "instance_norm": instance_norm_cases,
 }
 
 SMALL: dict[str, list[Case]] = {
@@ -50,6 +52,11 @@ SMALL: dict[str, list[Case]] = {
     "residual_layer_norm": [residual_layer_norm(300), residual_layer_norm(33, mx.bfloat16)],
     "argmax": [argmax(4500), argmax(4500, mx.float16, rows=1, peak=4095)],
     "lstm": [lstm(4, batch=2), lstm(3, mx.bfloat16, hidden=33)],
+    "instance_norm": [
+        instance_norm(520, channels=3),
+        instance_norm(20, mx.bfloat16, channels=33, snake=False),
+        instance_norm(20, batch=2, channels=33),
+    ],
 }
 """For the sanitizers, which are slow, and for planted bugs: odd sizes, several threadgroups, both
 variants of an optional mask, one fp32 and one 16-bit dtype each."""
@@ -62,6 +69,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "residual_layer_norm": residual_layer_norm,
     "argmax": argmax,
     "lstm": lstm,
+    "instance_norm": instance_norm,
 }
 """A case of any length and dtype, the first two arguments; no length may need a compilation."""
 

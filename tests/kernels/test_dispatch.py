@@ -160,6 +160,11 @@ def test_argmax_stays_in_the_row_whatever_it_finds(emulated) -> None:
         (lambda q, k, m: kernels.lstm(q[0], mx.zeros((2, 8, 2))), "inputs"),
         (lambda q, k, m: kernels.lstm(q, mx.zeros((2, 8, 2))), "inputs"),
         (lambda q, k, m: kernels.argmax(mx.array(1.0)), "logits"),
+        (lambda q, k, m: kernels.instance_norm(k, q, q, eps=0), "x has"),
+        (lambda q, k, m: kernels.instance_norm(k[0], k[0], q[0], eps=0), "gamma"),
+        (lambda q, k, m: kernels.instance_norm(k[0], q[0], k[0], eps=0), "beta"),
+        (lambda q, k, m: kernels.instance_norm(k[0], q[0], q[0], eps=0, snake=q), "snake"),
+        (lambda q, k, m: kernels.instance_norm(k[0], q[0], q[0], eps=0, moments=(k, k)), "moments"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(call, names: str) -> None:

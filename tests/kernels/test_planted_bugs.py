@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import kernel_cases as cases
 import metal_emu
 import pytest
+from kernel_bugs import BARRIER, RACE, READ, VOCODER, WRITE, Bug
 from mlx_speak.kernels import dispatch
-
-BARRIER = "threadgroup_barrier(mem_flags::mem_threadgroup);"
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A change to one file, and how it is noticed."""
-
-    operation: str
-    file: str
-    right: str
-    wrong: str
-    mode: metal_emu.Mode = "plain"
-    says: str = ""
-    """Part of the error; where empty, results are wrong under some schedule."""
-    occurrence: int = 0
-
-
-RACE = {"mode": "thread", "says": "data race"}
-READ = {"mode": "address", "says": "heap-buffer-overflow, READ"}
-WRITE = {"mode": "address", "says": "heap-buffer-overflow, WRITE"}
 
 ATTENTION = [
     ("attention.h", BARRIER, "", RACE),
@@ -149,6 +127,7 @@ BUGS = [
     Bug("lstm", "lstm.metal", "row * inputs_strides[0]", "0"),
     Bug("lstm", "lstm.metal", "direction * weights_strides[0]", "0"),
     Bug("lstm", "lstm.metal", "(row * length + t)", "t", **RACE),
+    *VOCODER,
 ]  # fmt: skip
 
 
@@ -172,7 +151,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, bug: Bug) -> None:
 def test_a_planted_bug_is_noticed(emulated, monkeypatch: pytest.MonkeyPatch, bug: Bug) -> None:
     plant(monkeypatch, bug)
     if bug.says:
-        case = cases.SMALL[bug.operation][0]
+        case = cases.SMALL[bug.operation][bug.case]
         with emulated(bug.mode), pytest.raises(metal_emu.KernelError, match=bug.says):
             case.operation(*case.arguments, **case.options)
         return

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
-from ...nn.activations import snake
 from ...nn.conv import Conv1d, ConvTranspose1d
 from ...nn.norm import AdaptiveInstanceNorm, Moments
 
@@ -35,11 +34,10 @@ class StyledBlock(nn.Module):
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
         """(batch, frames, in_dim), (batch, style_dim) → (batch, frames or 2 · frames, out_dim)."""
-        y = nn.leaky_relu(self.norm1(x, style), 0.2)
+        y = self.norm1(x, style, negative_slope=0.2)
         if self.upsample:
             y = self.pool(y)
-        y = nn.leaky_relu(self.norm2(self.conv1(y), style), 0.2)
-        y = self.conv2(y)
+        y = self.conv2(self.norm2(self.conv1(y), style, negative_slope=0.2))
         if "shortcut" in self:
             x = self.shortcut(x)
         if self.upsample:  # repeating frames commutes with the 1×1 convolution: after it is cheaper
@@ -84,13 +82,10 @@ class SnakeBlock(nn.Module):
     def __call__(self, x: mx.array, style: mx.array, moments: Moments | None = None) -> mx.array:
         """(batch, frames, channels), (batch, style_dim) → (batch, frames, channels).
 
-        `moments` are those of `AdaptiveInstanceNorm.scale_and_shift`, asked in the order of the
-        layers.
+        `moments` are those of `AdaptiveInstanceNorm`, asked in the order of the layers.
         """
         for index, (dilated, plain) in enumerate(zip(self.dilated, self.plain, strict=True)):
-            affine = self.norm1[index].scale_and_shift(x, style, moments)
-            y = dilated(snake(x, self.alpha1[index], affine))
-            affine = self.norm2[index].scale_and_shift(y, style, moments)
-            y = plain(snake(y, self.alpha2[index], affine))
-            x = x + y
+            norm1, norm2 = self.norm1[index], self.norm2[index]
+            y = dilated(norm1(x, style, snake=self.alpha1[index], moments=moments))
+            x = x + plain(norm2(y, style, snake=self.alpha2[index], moments=moments))
         return x
