@@ -19,6 +19,7 @@ from .languages import Language
 from .scheduler import Scheduler, Task
 from .speech import Speaker, Voice
 from .text.clauses import CLAUSE_LENGTH, clauses_end
+from .text.reading import read_aloud
 from .translation import Translation, Translator
 
 T = TypeVar("T")
@@ -187,7 +188,8 @@ class EarlyStart:
 
     def _prepare(self, draft: Draft, text: str) -> Iterator[None]:
         draft.prepared = text
-        for _ in self._voice.prepare(text, self._pair[1], self._speaker, self._speed()):
+        said = read_aloud(text, self._pair[1])
+        for _ in self._voice.prepare(said, self._pair[1], self._speaker, self._speed()):
             yield
             if draft is not self._draft or self._wanted is not None:
                 return  # there is something newer

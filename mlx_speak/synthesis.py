@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .audio import Audio
 from .scheduler import Pace
 from .text.clauses import CLAUSE_LENGTH, clauses_end
+from .text.reading import read_aloud
 from .utterance import Utterance
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Synthesis:
                 continue
             self._made_for, utterance.speed = self._player.speed, self._speed()
             yield from pipe.voice.steps(
-                utterance.text[begin : self._spoken],
+                read_aloud(utterance.text[begin : self._spoken], pipe.target),
                 language=pipe.target,
                 speaker=pipe.speaker,
                 speed=utterance.speed,

@@ -263,6 +263,8 @@ def _drop_marks(text: str, before: bool, after: bool) -> str:
         within = left.isalnum() and right.isalnum()
         if within and (run.group()[0] == "_" or run.group() == "*"):
             return run.group()  # snake_case, 2*3
+        if run.group() == "*" and re.match(r"\.\w", text[run.end() :]):
+            return run.group()  # *.py
         return ""
 
     return _MARKS.sub(mark, text)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ..languages import Language
 from .blocks import Block, BlockReader
 from .inline import BREAK, InlineReader
+from .verbalize import name_symbols
 
 
 def _languages() -> dict[str, str]:
@@ -131,8 +133,15 @@ class MarkdownReader:
                 yield Speakable("stop", "placeholder")
 
 
-def speakable(text: str, placeholders: Placeholders | None = None) -> str:
-    """The whole of a markdown text as it would be spoken, a line for each paragraph."""
+def speakable(
+    text: str, placeholders: Placeholders | None = None, language: str | Language = "en"
+) -> str:
+    """The whole of a markdown text as it would be spoken, a line for each paragraph.
+
+    Args:
+        language: of the text, as `Language.parse` reads it.
+    """
+    code = Language.parse(language).code
     reader = MarkdownReader(placeholders)
     paragraphs = [""]
     for piece in (*reader.feed(text), *reader.close()):
@@ -142,5 +151,5 @@ def speakable(text: str, placeholders: Placeholders | None = None) -> str:
             paragraphs.append("")
         else:
             paragraphs[-1] = ""
-    lines = "\n".join(paragraphs).split(BREAK)
+    lines = (name_symbols(line, code) for line in "\n".join(paragraphs).split(BREAK))
     return "\n".join(" ".join(line.split()) for line in lines if line.strip())

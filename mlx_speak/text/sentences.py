@@ -22,6 +22,7 @@ from .clauses import CLAUSE
 from .inline import BREAK, UNSPACED
 from .markdown import MarkdownReader, Placeholders, Speakable
 from .verbalize import finish, is_speakable, neaten
+from .words import WORDS
 
 MAX_LENGTH = 400
 """Characters; a longer sentence is cut between clauses, else between words, else anywhere."""
@@ -46,6 +47,11 @@ _WITHIN_WORD = re.compile(r"\.+(?=\w)|(?<=\d)．(?=\d)")
 _NEXT_WORD = re.compile(rf"[^\s{UNSPACED}]{{0,20}}")
 _OPENING = re.compile(r"^[\"'“‘„«‚「『《(\[{（【¿¡]+")
 _NOT_FIRST = (")", "]", "}")  # no sentence begins with these: "1.) The first"
+# What is abbreviated before a number or "p. ex."; sentencex does not know all of Portuguese's.
+_ABBREVIATIONS = {
+    code: re.compile(rf"(?i)(?<!\w)(?:{'|'.join(map(re.escape, words.titles))})\s*$")
+    for code, words in WORDS.items()
+}
 _QUOTES = {"“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", '"': '"'}
 _COMPLETE = re.compile(rf"{_MARK % ''}{_CLOSING}*\s*$")
 _WORD = re.compile(r"\s+")
@@ -140,7 +146,7 @@ class SentenceReader:
     @property
     def pending(self) -> str:
         """The unfinished tail, speakable."""
-        return neaten(self._splitter.pending + self._markdown.pending)
+        return neaten(self._splitter.pending + self._markdown.pending, self._code)
 
     @property
     def outlook(self) -> tuple[str, bool]:
@@ -150,7 +156,7 @@ class SentenceReader:
         word may grow.
         """
         text, likely = self._splitter.outlook(self._markdown.pending)
-        return neaten(text), likely
+        return neaten(text, self._code), likely
 
     def _sentences(self, pieces: Iterable[Speakable]) -> list[Sentence]:
         splitter = self._splitter
@@ -163,7 +169,7 @@ class SentenceReader:
             else:
                 splitter.discard()
                 continue
-            texts = [(neaten(text), seen) for text, seen in ended]
+            texts = [(neaten(text, self._code), seen) for text, seen in ended]
             if texts and piece.kind == "stop" and piece.text in ("heading", "item"):
                 texts[-1] = (finish(texts[-1][0], self._code), texts[-1][1])
             found += [Sentence(t, self._message, seen) for t, seen in texts if is_speakable(t)]
@@ -255,7 +261,7 @@ class SentenceSplitter:
     def _ends(self, text: str) -> list[int]:
         """Where sentences end; the last is the end of the text."""
         ends = (end["end_index"] for end in sentencex.get_sentence_boundaries(self._code, text))
-        return [end for end in ends if text[end : end + 1] not in _NOT_FIRST] or [len(text)]
+        return [end for end in ends if not _goes_on(text, end, self._code)] or [len(text)]
 
     def _take(self, length: int) -> tuple[str, float]:
         sentence, self._text = self._text[:length], self._text[length:]
@@ -292,6 +298,16 @@ def split_sentences(
             part = part[end:]
         sentences.append(part)
     return sentences
+
+
+def _goes_on(text: str, end: int, code: str) -> bool:
+    """Whether what follows an end shows that it is none: "1.)", "pág. 7", "p. ex."."""
+    follows = text[end : end + 1]
+    if follows in _NOT_FIRST:
+        return True
+    abbreviation = _ABBREVIATIONS.get(code)
+    lower = follows.islower() or follows.isdigit()
+    return lower and abbreviation is not None and abbreviation.search(text, 0, end) is not None
 
 
 def _needed(text: str, mark: re.Match[str]) -> int:

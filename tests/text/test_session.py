@@ -22,7 +22,7 @@ SPOKEN = [
     "The delay doubles after each attempt.",
     "A network error no longer counts as success.",
     "Results.",
-    "All 48 tests pass now, e.g. the slow one on line 212.",
+    "OK: All 48 tests pass now, e.g. the slow one on line 212.",
     "A table.",
     "Read the pull request before you merge it.",
     "Shall I also update the changelog?",
