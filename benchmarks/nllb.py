@@ -25,8 +25,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import memory_speed
 import nllb_weights
-import roofline
 from nllb_engines import DEFAULTS, ENGINES, OURS, Task, Tokens, make, prepare
 from workers import Worker, cores, take_turns, use_threads
 
@@ -202,7 +202,7 @@ def measure(
             continue
         _, cold, _ = worker([sources[0][0]], _limit(sources[0][0], task))
         workers[name], results[name] = worker, Result(worker.about, worker.load_seconds, cold)
-    probe = Worker(roofline.make, task.device, task.threads)
+    probe = Worker(memory_speed.make, task.device, task.threads)
     if not workers or probe.error:
         raise SystemExit("\n".join(f"{name}: {reason}" for name, reason in missing.items()))
     bandwidth = [probe()]

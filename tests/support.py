@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -37,6 +38,16 @@ def package(name: str) -> ModuleType:
     except ImportError as error:
         needs(False, f"the package {name}: {error}")
         raise
+
+
+def benchmark(name: str) -> ModuleType:
+    """A module of benchmarks/, whose translation.py would hide the folder of tests of that name."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def needs_emulator() -> None:

@@ -11,18 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import package
+from support import benchmark, package
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 FIXTURE = Path(__file__).parent / "fixtures" / "nllb_tiny"
-sys.path.insert(0, str(BENCHMARKS))
 
-import figures  # noqa: E402
-import nllb  # noqa: E402
-import nllb_weights  # noqa: E402
-
-sys.path.remove(str(BENCHMARKS))  # whose translation.py hides the folder of tests of that name
+figures, nllb, nllb_weights = map(benchmark, ("figures", "nllb", "nllb_weights"))
 
 
 def run(folder: Path, script: str, *arguments: str) -> tuple[dict[str, Any], str]:
@@ -146,7 +141,7 @@ def test_the_pipeline_is_heard_in_every_engine(models: dict[str, Path], tmp_path
 
 def test_the_bandwidth_is_that_of_a_memory() -> None:
     said = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "roofline.py")],
+        [sys.executable, str(BENCHMARKS / "memory_speed.py")],
         capture_output=True,
         text=True,
         check=True,

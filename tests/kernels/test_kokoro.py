@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import mlx.core as mx
 import pytest
 from kernel_cases import normal
-from mlx_speak.kernels import use
+from support import benchmark
 
 from mlx_speak.nn.lstm import BiLSTM
 from mlx_speak.speech.kokoro.prosody import ProsodyPredictor
 from mlx_speak.speech.kokoro.text import TextEncoder
 
-# They compute nothing, so far as they are applied to arrays in rows.
-VIEWS = {"Reshape", "Transpose", "Slice", "Squeeze", "ExpandDims", "Broadcast", "Unflatten"}
-
-
-def computing(call: Callable[..., Any], *arguments: mx.array) -> int:
-    """Primitives of the graph that take a dispatch, before compilation fuses any."""
-    names: list[str] = []
-
-    def keep(node: dict[str, Any]) -> None:
-        if node["type"] == "primitive":
-            names.append(node["name"])
-
-    mx.export_function(keep, call, *arguments)
-    return len([name for name in names if name not in VIEWS])
+dispatches = benchmark("graphs").dispatches
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -38,11 +22,8 @@ def test_a_layer_is_one_dispatch_in_place_of_all_its_steps(emulated, batch: int)
     with emulated() as emulator:
         out = layer(x)
         assert len(emulator.executed) == 1
-        with use("ops"):
-            plain = computing(layer, x)
     assert mx.allclose(out, expected, atol=1e-6)
-    projection = 1
-    assert 10 * (projection + len(emulator.executed)) <= plain - projection
+    assert 10 * len(dispatches(layer, x, on="metal")) <= len(dispatches(layer, x))
 
 
 def test_kokoros_modules_are_equal_on_the_kernel(emulated) -> None:
