@@ -201,7 +201,7 @@ def prepare(folder: Path, python: Path, codes: int) -> None:
     """The reference's weights, and the same converted."""
     from mlx_speak.convert.folder import save_model
     from mlx_speak.convert.torch_file import read_torch
-    from mlx_speak.convert.xtts import dimensions, parameters
+    from mlx_speak.convert.xtts_parameters import dimensions, parameters
 
     script = TESTS / "xtts_oracle.py"
     subprocess.run([python, script, folder, "--size", "true", "--weights-only"], check=True)

@@ -43,6 +43,7 @@ ARCHITECTURES = {
     for architecture in (
         Architecture("kokoro", "Kokoro-82M (.pth, .safetensors, .onnx, or a folder with one)"),
         Architecture("nllb", "NLLB-200 and M2M100 (a folder in the hub's layout, or its id there)"),
+        Architecture("xtts", "XTTS v2 (a folder with config.json and model.pth, or its id)"),
         Architecture("bergamot", "Bergamot (a folder with model*.bin, vocab*.spm and lex*.bin)"),
     )
 }
@@ -98,7 +99,10 @@ def detect(source: Path) -> str:
     config: Any = None
     if source.is_file():
         if source.suffix in (".pth", ".onnx", ".safetensors"):
-            return "kokoro"  # the only one that comes in one file; its converter checks the names
+            with contextlib.suppress(ModelFormatError):
+                config = read_config(source.parent)
+            # Kokoro needs no config beside it; its converter checks the names.
+            return "xtts" if (config or {}).get("model") == "xtts" else "kokoro"
     elif source.is_dir():
         with contextlib.suppress(ModelFormatError):
             config = read_config(source)
@@ -111,6 +115,8 @@ def detect(source: Path) -> str:
             or any(source.glob("kokoro*.onnx"))
         ):
             return "kokoro"
+        if config.get("model") == "xtts":
+            return "xtts"
         if any(source.glob("model*.bin")) and any(source.glob("*vocab*.spm")):
             return "bergamot"
     stated = (config or {}).get("model_type") or (config or {}).get("model")
@@ -133,7 +139,7 @@ def _local(source: str | Path) -> Path:
         and source.count("/") == 1
         and not source.startswith((".", "/", "~"))
     ):
-        return hub.download(hub.KOKORO if source == hub.KOKORO.id else hub.Repository(source))
+        return hub.download(hub.repository(source))
     raise ModelNotFoundError(f"there is no file or folder {str(source)!r}")
 
 

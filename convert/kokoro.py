@@ -23,11 +23,14 @@ from mlx_speak.model_folder import read_json
 
 from .folder import atomic_folder, save_model, save_tensors
 from .kokoro_onnx import read_kokoro_onnx
+from .parameters import check_shapes, fold_weight_norm
 from .report import SILENT, Reporter
 from .safetensors_file import widen
 from .torch_file import read_torch
 
 Weights = dict[str, np.ndarray]
+
+_WEIGHT_NORM = "weight_g", "weight_v"
 
 
 def convert_kokoro(
@@ -68,7 +71,7 @@ def convert_kokoro(
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(f"{checkpoint} is not a Kokoro checkpoint: {error!r}") from error
     expected = {name: array.shape for name, array in dict(tree_flatten(model.parameters())).items()}
-    _compare(checkpoint, expected, {name: array.shape for name, array in weights.items()})
+    check_shapes(checkpoint, expected, {name: array.shape for name, array in weights.items()})
 
     if voices is None:
         beside = checkpoint.parent / "voices"
@@ -124,7 +127,8 @@ def _read_reference(checkpoint: Path, config: Mapping[str, Any]) -> tuple[str, W
     if checkpoint.suffix == ".safetensors":
         weights = _read_safetensors(checkpoint, config)
         quantized = config.get("quantization")
-        return f"{quantized['bits']}-bit" if quantized else "float", _fold_weight_norm(weights)
+        precision = f"{quantized['bits']}-bit" if quantized else "float"
+        return precision, fold_weight_norm(weights, *_WEIGHT_NORM)
     parts = read_torch(checkpoint)
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         raise ModelFormatError(f"{checkpoint} is not a dict of state dicts")
@@ -134,7 +138,7 @@ def _read_reference(checkpoint: Path, config: Mapping[str, Any]) -> tuple[str, W
         for name, array in state.items()
         if isinstance(array, np.ndarray)
     }
-    return "float32", _fold_weight_norm(weights)
+    return "float32", fold_weight_norm(weights, *_WEIGHT_NORM)
 
 
 _MLX_AUDIO_LSTM = {
@@ -187,22 +191,6 @@ def _torch_name(name: str) -> str:
         return name
     stem, kind, direction = match.groups()
     return stem + _MLX_AUDIO_LSTM[kind] + ("_reverse" if direction == "backward" else "")
-
-
-def _fold_weight_norm(weights: Weights) -> Weights:
-    """weight_g · weight_v / |weight_v| → weight; a filter of zeros stays one."""
-    folded = {}
-    for name, array in weights.items():
-        if name.endswith(".weight_g"):
-            continue
-        if name.endswith(".weight_v"):
-            stem = name.removesuffix("_v")
-            norm = np.sqrt(np.square(array, dtype=np.float64).sum(axis=(1, 2), keepdims=True))
-            gain = weights[f"{stem}_g"].reshape(norm.shape)
-            array = (array * (gain / np.where(norm == 0, 1, norm))).astype(np.float32)
-            name = stem
-        folded[name] = array
-    return folded
 
 
 _DROPPED = re.compile(r"bert\.pooler\.|.*position_ids$|bert\.embeddings\.token_type_embeddings\.")
@@ -333,21 +321,6 @@ def _absorb_instance_norm(
             else:
                 array = np.concatenate([scale * gamma, beta + shift * gamma])
         yield name, array
-
-
-def _compare(
-    path: Path, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> None:
-    wrong = [f"{name} is missing" for name in expected if name not in found]
-    wrong += [f"{name} is unknown" for name in found if name not in expected]
-    wrong += [
-        f"{name} has shape {found[name]}, not {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelFormatError(f"{path} does not fit its config: {'; '.join(wrong[:3])}{more}")
 
 
 def read_voices(path: Path) -> Iterator[tuple[str, np.ndarray]]:

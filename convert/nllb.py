@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from mlx_speak.model_folder import read_config
 from .checkpoint import read_checkpoint
 from .folder import atomic_folder, save_config
 from .nllb_languages import read_language_token_ids, tokenizer_kind
+from .parameters import blocks, check_finite
 from .report import SILENT, Reporter
 from .safetensors_file import BFLOAT16, widen, write_safetensors
 
@@ -187,7 +188,7 @@ def arrange(
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ModelFormatError(f"{source} does not fit its config: {'; '.join(faults[:3])}{more}")
     for name, tensor in tensors.items():
-        _check_finite(source, name, tensor)
+        check_finite(source, name, tensor)
     types = {tensor.dtype for tensor in tensors.values()}
     if len(types) > 1 or not types <= {np.dtype("<f4"), np.dtype("<f2"), BFLOAT16}:
         tensors = {name: widen(x).astype(np.float32, copy=False) for name, x in tensors.items()}
@@ -211,24 +212,7 @@ def _equal(one: np.ndarray, other: np.ndarray) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     bits = f"<u{one.itemsize}"
-    return all(
-        np.array_equal(one[rows].view(bits), other[rows].view(bits)) for rows in _blocks(one)
-    )
-
-
-def _check_finite(source: Path, name: str, tensor: np.ndarray) -> None:
-    """Raise ModelFormatError for a tensor that is not made of finite numbers."""
-    if tensor.dtype != BFLOAT16 and tensor.dtype.kind != "f":
-        raise ModelFormatError(f"{source}: {name} holds {tensor.dtype}, not floating point")
-    for rows in _blocks(tensor):
-        if not np.isfinite(widen(tensor[rows])).all():
-            raise ModelFormatError(f"{source}: {name} holds a NaN or an infinity")
-
-
-def _blocks(tensor: np.ndarray) -> Sequence[slice]:
-    """Slices of its first axis, some megabytes each."""
-    rows = max(1, (8 << 20) * len(tensor) // max(1, tensor.nbytes))
-    return [slice(start, start + rows) for start in range(0, len(tensor), rows)]
+    return all(np.array_equal(one[rows].view(bits), other[rows].view(bits)) for rows in blocks(one))
 
 
 _NON_COMMERCIAL = "CC-BY-NC-4.0 (non-commercial use only)"

@@ -1,216 +1,157 @@
-"""XTTS v2 from coqui's checkpoints: parameters by our names, in MLX's axes.
+"""Bring XTTS v2 to MLX from coqui's files or a fine-tune's: all but training is in them.
 
-Weight norm and batch norm are folded: a batch norm behind a convolution goes into its weights,
-the others become one scale and shift a channel.
+Of `config.json`, `model.pth` (or another .pth or .safetensors file), `vocab.json` and
+`speakers_xtts.pth` only the first two must be there. torch is not needed, and nothing that a pickle
+asks for is run.
 """
 
 from __future__ import annotations
 
-import re
+import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlx_speak.errors import ModelFormatError
+from mlx_speak.errors import ModelFormatError, ModelNotFoundError
+from mlx_speak.model_folder import read_config
 
-from .safetensors_file import widen
+from .folder import atomic_folder, save_model, save_tensors
+from .parameters import check_finite, check_shapes
+from .report import SILENT, Reporter
+from .safetensors_file import read_safetensors, widen
+from .torch_file import read_torch
+from .xtts_parameters import dimensions, parameters
 
-Weights = dict[str, np.ndarray]
-
-_BATCH_NORM_EPS = 1e-5
-
-_UNUSED = re.compile(
-    r"gpt\.text_head\.|gpt\.gpt_inference\.|gpt\.gpt\.w[tp]e\.|dvae\.|torch_mel_|"
-    r".*num_batches_tracked$|.*\.torch_spec\.|gpt\.gpt\.h\.\d+\.attn\.(masked_)?bias$"
-)
-"""What a checkpoint may hold besides: the training's, and what is computed here."""
-
-_RENAMES = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"^gpt\.conditioning_encoder\.", "conditioner.encoder."),
-        (r"^(conditioner\.encoder)\.attn\.(\d+)\.norm\.", r"\1.blocks.\2.norm."),
-        (
-            r"^(conditioner\.encoder)\.attn\.(\d+)\.qkv\.",
-            r"\1.blocks.\2.attention.query_key_value.",
-        ),
-        (r"^(conditioner\.encoder)\.attn\.(\d+)\.proj_out\.", r"\1.blocks.\2.attention.output."),
-        (r"^gpt\.conditioning_perceiver\.norm\.gamma$", "conditioner.resampler.norm.weight"),
-        (r"^gpt\.conditioning_perceiver\.", "conditioner.resampler."),
-        (r"\.layers\.(\d+)\.0\.to_q\.", r".layers.\1.attention.query."),
-        (r"\.layers\.(\d+)\.0\.to_kv\.", r".layers.\1.attention.key_value."),
-        (r"\.layers\.(\d+)\.0\.to_out\.", r".layers.\1.attention.output."),
-        (r"\.layers\.(\d+)\.1\.0\.", r".layers.\1.feed_forward.up."),
-        (r"\.layers\.(\d+)\.1\.2\.", r".layers.\1.feed_forward.down."),
-        (r"^gpt\.gpt\.h\.(\d+)\.ln_1\.", r"gpt.layers.\1.attention_norm."),
-        (r"^gpt\.gpt\.h\.(\d+)\.attn\.c_attn\.", r"gpt.layers.\1.attention.query_key_value."),
-        (r"^gpt\.gpt\.h\.(\d+)\.attn\.c_proj\.", r"gpt.layers.\1.attention.output."),
-        (r"^gpt\.gpt\.h\.(\d+)\.ln_2\.", r"gpt.layers.\1.feed_forward_norm."),
-        (r"^gpt\.gpt\.h\.(\d+)\.mlp\.c_fc\.", r"gpt.layers.\1.feed_forward.up."),
-        (r"^gpt\.gpt\.h\.(\d+)\.mlp\.c_proj\.", r"gpt.layers.\1.feed_forward.down."),
-        (r"^gpt\.gpt\.ln_f\.", "gpt.norm."),
-        (r"^gpt\.mel_embedding\.", "gpt.audio_embedding."),
-        (r"^gpt\.mel_pos_embedding\.emb\.", "gpt.audio_positions."),
-        (r"^gpt\.text_pos_embedding\.emb\.", "gpt.text_positions."),
-        (r"^gpt\.mel_head\.", "gpt.head."),
-        (r"^hifigan_decoder\.speaker_encoder\.", "speaker_encoder."),
-        (r"^hifigan_decoder\.waveform_decoder\.", "decoder."),
-        (r"^decoder\.cond_layer\.", "decoder.condition."),
-        (r"^decoder\.conds\.(\d+)\.", r"decoder.stages.\1.condition."),
-        (r"^decoder\.ups\.(\d+)\.", r"decoder.stages.\1.up."),
-        (r"\.convs1\.", ".dilated."),
-        (r"\.convs2\.", ".plain."),
-        (r"^speaker_encoder\.conv1\.", "speaker_encoder.conv."),
-        (r"^speaker_encoder\.bn1\.", "speaker_encoder.norm."),
-        (r"^speaker_encoder\.layer(\d+)\.(\d+)\.", r"speaker_encoder.layers.\1.\2."),
-        (r"\.bn1\.", ".norm."),
-        (r"\.se\.fc\.0\.", ".squeeze."),
-        (r"\.se\.fc\.2\.", ".excite."),
-        (r"\.downsample\.0\.", ".shortcut."),
-        (r"^speaker_encoder\.attention\.0\.", "speaker_encoder.attention_in."),
-        (r"^speaker_encoder\.attention\.2\.", "speaker_encoder.attention_norm."),
-        (r"^speaker_encoder\.attention\.3\.", "speaker_encoder.attention_out."),
-        (r"^speaker_encoder\.fc\.", "speaker_encoder.embedding."),
-    )
-]
+LICENSE = "Coqui Public Model License 1.0.0 (CPML): non-commercial use only"
+_OTHERS = {"dvae.pth", "mel_stats.pth", "speakers_xtts.pth"}
 
 
-def parameters(torch_state: Mapping[str, np.ndarray], heads: int) -> Weights:
-    """The parameters of `XTTS` from coqui's state dict, in float32.
+def convert_xtts(
+    source: str | Path, destination: str | Path, *, reporter: Reporter = SILENT
+) -> Path:
+    """Convert an XTTS v2 to a folder that `load_voice` reads.
 
     Args:
-        torch_state: by coqui's names, with the prefix `xtts.` of fine-tunes or without; what a
-            trainer left beside them is passed over.
-        heads: `gpt_n_heads`, which the conditioning encoder has too.
+        source: a folder with config.json and a checkpoint, or the checkpoint beside a config.json.
+        destination: folder to write: config.json, model.safetensors, and as far as they are there
+            vocab.json and speakers.safetensors.
+        reporter: is told the licence, and what is missing.
+
+    Returns:
+        The destination.
 
     Raises:
-        ModelFormatError: a weight norm or batch norm is not whole.
+        ModelNotFoundError: there is no checkpoint or no config.
+        ModelFormatError: a file is damaged, hostile, or not of an XTTS v2.
     """
+    from mlx.utils import tree_flatten
+
+    from mlx_speak.speech.xtts.model import XTTS, XTTSConfig
+    from mlx_speak.speech.xtts.speakers import shapes, tensors
+
+    checkpoint = _find_checkpoint(Path(source).expanduser())
+    folder = checkpoint.parent
+    config = read_config(folder)
+    state = _state(checkpoint)
+    given = {**config, **(config.get("model_args") or {}), **dimensions(state)}
+    given.pop("model_args", None)
+    model_config = XTTSConfig.from_dict(given)
+    weights = parameters(state, model_config.gpt_n_heads)
+    model: Any = XTTS(model_config)
+    expected = {name: array.shape for name, array in dict(tree_flatten(model.parameters())).items()}
+    check_shapes(checkpoint, expected, {name: array.shape for name, array in weights.items()})
+    for name, array in weights.items():
+        check_finite(checkpoint, name, array)
+    speakers = _speakers(folder / "speakers_xtts.pth", shapes(model_config))
+
+    reporter.say("xtts", f"licence: {LICENSE}; see https://coqui.ai/cpml")
+    if not (folder / "vocab.json").is_file():
+        reporter.say(
+            "xtts",
+            f"{folder} has no vocab.json: the network can be loaded, but will not speak until that "
+            "file (of the model it was trained from) is put beside it",
+        )
+    if not speakers:
+        reporter.say("xtts", f"{folder} has no speakers_xtts.pth: speakers must be cloned")
+    destination = Path(destination).expanduser()
+    with atomic_folder(destination) as written:
+        save_model(
+            written,
+            {
+                "model_type": "xtts",
+                **asdict(model_config),
+                "dtype": "float32",
+                "license": LICENSE,
+                "provenance": {"checkpoint": checkpoint.name},
+            },
+            weights,
+        )
+        if speakers:
+            save_tensors(written / "speakers.safetensors", tensors(speakers))
+        for name in ("vocab.json", "LICENSE.txt"):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, written / name)
+    return destination
+
+
+def _find_checkpoint(source: Path) -> Path:
+    if source.is_file():
+        return source
+    for pattern in ("model.pth", "best_model*.pth", "*.pth", "*.safetensors"):
+        found = [path for path in sorted(source.glob(pattern)) if path.name not in _OTHERS]
+        if found:
+            return found[0]
+    raise ModelNotFoundError(f"no checkpoint of XTTS (.pth, .safetensors) at {source}")
+
+
+def _state(checkpoint: Path) -> dict[str, np.ndarray]:
+    """The parameters of a checkpoint by coqui's names; a trainer wraps them in `model`."""
+    if checkpoint.suffix == ".safetensors":
+        found: Any = read_safetensors(checkpoint)
+    else:
+        found = read_torch(checkpoint)
+    if isinstance(found, dict) and isinstance(found.get("model"), dict):
+        found = found["model"]
+    if not isinstance(found, dict):
+        raise ModelFormatError(f"{checkpoint} does not hold parameters by name")
     state = {
-        name.removeprefix("xtts."): np.asarray(widen(array), np.float32)
-        for name, array in torch_state.items()
-        if not _UNUSED.match(name.removeprefix("xtts."))
+        str(name).removeprefix("xtts."): array
+        for name, array in found.items()
+        if isinstance(array, np.ndarray)
     }
-    try:
-        state = _fold_batch_norm(_fold_weight_norm(state))
-    except KeyError as error:
-        raise ModelFormatError(f"not an XTTS checkpoint: it lacks {error}") from error
-    blocks = _count(state, r"hifigan_decoder\.waveform_decoder\.resblocks\.(\d+)\.")
-    stages = _count(state, r"hifigan_decoder\.waveform_decoder\.ups\.(\d+)\.")
-    weights: Weights = {}
-    for name, array in state.items():
-        if re.search(r"conditioning_encoder\.attn\.\d+\.qkv\.", name):
-            array = _split_heads_last(array, heads)
-        if ".se.fc." in name:
-            array = _never_empty(array)
-        weights[_renamed(name, blocks // max(stages, 1))] = _mlx_axes(name, array)
-    return weights
+    beside = checkpoint.with_name("mel_stats.pth")
+    if "mel_stats" not in state and beside.is_file():
+        state["mel_stats"] = np.asarray(read_torch(beside))
+    return state
 
 
-def dimensions(torch_state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What coqui's config.json leaves to its code, for ours: from the shapes of a state dict.
-
-    Raises:
-        ModelFormatError: it is not XTTS's.
-    """
-    state = {name.removeprefix("xtts."): array for name, array in torch_state.items()}
-    encoder = "hifigan_decoder.speaker_encoder"
-    try:
-        return {
-            "upsample_initial_channel": state[
-                "hifigan_decoder.waveform_decoder.conv_pre.weight"
-            ].shape[0],
-            "speaker_num_filters": [
-                state[f"{encoder}.layer{i}.0.conv1.weight"].shape[0] for i in range(1, 5)
-            ],
-            "speaker_layers": [
-                _count(state, rf"{encoder}\.layer{i}\.(\d+)\.") for i in range(1, 5)
-            ],
-        }
-    except KeyError as error:
-        raise ModelFormatError(f"not an XTTS checkpoint: it lacks {error}") from error
+def _speakers(
+    path: Path, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The latents and embedding of every speaker in coqui's file, if there is one."""
+    if not path.is_file():
+        return {}
+    found = read_torch(path)
+    if not isinstance(found, dict):
+        raise ModelFormatError(f"{path} does not hold speakers by name")
+    speakers = {}
+    for name, entry in found.items():
+        latents = _latents(path, str(name), entry)
+        for array, shape in zip(latents, shapes, strict=True):
+            if array.shape != shape:
+                raise ModelFormatError(f"{path}: {name!r} has shape {array.shape}, not {shape}")
+            check_finite(path, str(name), array)
+        speakers[str(name)] = latents
+    return speakers
 
 
-def _count(state: Mapping[str, np.ndarray], pattern: str) -> int:
-    numbers = [int(match[1]) for name in state if (match := re.match(pattern, name))]
-    return max(numbers, default=-1) + 1
-
-
-def _fold_weight_norm(state: Weights) -> Weights:
-    """original0 · original1 / |original1| → weight, the norm over all axes but the first."""
-    folded = {}
-    for name, array in state.items():
-        if name.endswith(".parametrizations.weight.original0"):
-            continue
-        if name.endswith(".parametrizations.weight.original1"):
-            norm = np.sqrt(np.square(array, dtype=np.float64).sum(axis=(1, 2), keepdims=True))
-            gain = state[name[:-1] + "0"]
-            array = (array * (gain / np.where(norm == 0, 1, norm))).astype(np.float32)
-            name = name.replace(".parametrizations.weight.original1", ".weight")
-        folded[name] = array
-    return folded
-
-
-_NORMALISED = re.compile(r"(.*)\.(?:bn2|downsample\.1)\.running_var$")
-
-
-def _fold_batch_norm(state: Weights) -> Weights:
-    """Batch norms as a scale and a shift, those right behind a convolution within it."""
-    folded = {name: array for name, array in state.items() if ".running_" not in name}
-    for name in [name for name in state if name.endswith(".running_var")]:
-        stem = name.removesuffix(".running_var")
-        variance = state[name].astype(np.float64) + _BATCH_NORM_EPS
-        scale = state[f"{stem}.weight"] / np.sqrt(variance)
-        shift = state[f"{stem}.bias"] - state[f"{stem}.running_mean"] * scale
-        if match := _NORMALISED.match(name):
-            conv = f"{match[1]}.{'conv2' if stem.endswith('bn2') else 'downsample.0'}"
-            weight = state[f"{conv}.weight"] * scale[:, None, None, None]
-            del folded[f"{stem}.weight"], folded[f"{stem}.bias"]
-            stem, scale = conv, weight
-        folded[f"{stem}.weight"] = scale.astype(np.float32)
-        folded[f"{stem}.bias"] = shift.astype(np.float32)
-    return folded
-
-
-def _split_heads_last(array: np.ndarray, heads: int) -> np.ndarray:
-    """Rows in the order (head, q|k|v, channel) → (q|k|v, head, channel)."""
-    split = array.reshape(heads, 3, -1, *array.shape[1:]).swapaxes(0, 1)
-    return np.ascontiguousarray(split).reshape(array.shape)
-
-
-def _never_empty(array: np.ndarray) -> np.ndarray:
-    """Fewer than eight channels are squeezed to none, which one of zeros equals."""
-    if array.size:
-        return array
-    return np.zeros([max(length, 1) for length in array.shape], np.float32)
-
-
-def _renamed(name: str, blocks_per_stage: int) -> str:
-    if match := re.match(r"(hifigan_decoder\.waveform_decoder)\.resblocks\.(\d+)\.(.*)", name):
-        stage, block = divmod(int(match[2]), blocks_per_stage)
-        name = f"{match[1]}.stages.{stage}.blocks.{block}.{match[3]}"
-    for pattern, replacement in _RENAMES:
-        name = pattern.sub(replacement, name)
-    if match := re.match(r"speaker_encoder\.layers\.(\d+)\.(.*)", name):
-        name = f"speaker_encoder.layers.{int(match[1]) - 1}.{match[2]}"  # counted from one
-    return name
-
-
-_POINTWISE = re.compile(
-    r".*(\.init|\.qkv|\.proj_out|\.cond_layer|\.conds\.\d+|\.attention\.[03])\."
-)
-
-
-def _mlx_axes(name: str, array: np.ndarray) -> np.ndarray:
-    if array.ndim == 4:  # (out, in, bands, frames) → (out, frames, bands, in)
-        return np.ascontiguousarray(array.transpose(0, 3, 2, 1))
-    if name.startswith("gpt.gpt.h.") and array.ndim == 2:  # (in, out)
-        return np.ascontiguousarray(array.T)
-    if array.ndim != 3:
-        return array
-    if _POINTWISE.match(name):
-        return array[:, :, 0]
-    if ".ups." in name:  # a transposed convolution: (in, out, kernel) → (out, kernel, in)
-        return np.ascontiguousarray(array.transpose(1, 2, 0))
-    return np.ascontiguousarray(array.swapaxes(1, 2))  # (out, in, kernel) → (out, kernel, in)
+def _latents(path: Path, name: str, entry: Any) -> tuple[np.ndarray, np.ndarray]:
+    keys = "gpt_cond_latent", "speaker_embedding"
+    found = [entry.get(key) if isinstance(entry, Mapping) else None for key in keys]
+    arrays = [np.asarray(widen(x), np.float32) for x in found if isinstance(x, np.ndarray)]
+    if len(arrays) < len(keys):
+        raise ModelFormatError(f"{path}: {name!r} lacks {' or '.join(keys)}")
+    return arrays[0], arrays[1]

@@ -32,6 +32,7 @@ MODULES = {
     "bergamot": "translation.bergamot",
     "kokoro": "speech.kokoro",
     "nllb": "translation.nllb",
+    "xtts": "speech.xtts",
 }
 """Where each `model_type` lives; every module offers `load(folder)` and `load_model(folder)`."""
 
@@ -54,6 +55,12 @@ KOKORO = Repository(
     weights=("kokoro-v1_0.pth",),
 )
 
+XTTS = Repository(
+    "coqui/XTTS-v2",
+    files=("config.json", "vocab.json", "speakers_xtts.pth", "LICENSE.txt"),
+    weights=("model.pth",),
+)
+
 ALIASES: dict[str, Repository | None] = {
     "kokoro": KOKORO,
     "bergamot-en-pt": None,
@@ -63,13 +70,14 @@ ALIASES: dict[str, Repository | None] = {
     "nllb-1.3b": Repository("facebook/nllb-200-distilled-1.3B"),
     "nllb-3.3b": Repository("facebook/nllb-200-3.3B"),
     "m2m100": Repository("facebook/m2m100_418M"),
+    "xtts": XTTS,
 }
 """Short names, and where on the hub the models are; None for what only packages ship."""
 
+_KNOWN = {repository.id: repository for repository in (KOKORO, XTTS)}
+
 _PACKAGED = ("kokoro", "bergamot-en-pt", "bergamot-pt-en")
 """What `python -m mlx_speak.convert packages` builds."""
-
-_LATER = {r"xtts|coqui/.*": "XTTS v2"}
 
 _PACKAGES_COMMAND = "python -m mlx_speak.convert packages"
 
@@ -89,10 +97,13 @@ def load_translator(name: str | Path, bits: int | None = None) -> Translator:
     return _load(name, "translation", bits)
 
 
-def load_voice(name: str | Path) -> Voice:
-    """Load a voice that is ready to use: alias ("kokoro"), "say", folder, or hub id.
+def load_voice(name: str | Path, bits: int | None = None) -> Voice:
+    """Load a voice that is ready to use.
 
-    "say" is the voice of the system: `say` on macOS, espeak-ng elsewhere.
+    Args:
+        name: alias ("kokoro", "xtts"), folder, hub id, or "say", the voice of the system: `say` on
+            macOS, espeak-ng elsewhere. An original checkpoint is converted on first use.
+        bits: quantise to 8 or 4 bits, of XTTS its GPT; the result is kept for the next time.
 
     Raises:
         ModelNotFoundError: nothing of that name, here or on the hub; says what to do.
@@ -102,7 +113,7 @@ def load_voice(name: str | Path) -> Voice:
         from .speech import system
 
         return system.load()
-    return _load(name, "speech", None)
+    return _load(name, "speech", bits)
 
 
 def load_model(folder: str | Path, *, lazy: bool = False) -> nn.Module:
@@ -159,14 +170,17 @@ def resolve(name: str | Path, bits: int | None = None) -> Path:
         # Folders of one name are told apart by their paths.
         mark = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
         return _in_our_layout(folder, f"{folder.name}-{mark}", bits)
-    if kind := next((what for names, what in _LATER.items() if _matches(names, text)), None):
-        raise ModelNotFoundError(f"{text!r}: {kind} is not part of this version of mlx_speak")
     if is_id(name):
-        return _from_hub(Repository(text), bits)
+        return _from_hub(repository(text), bits)
     raise ModelNotFoundError(
         f"no model {text!r}: give one of {', '.join(ALIASES)}, an existing folder, "
         "or an id on the hub such as 'facebook/nllb-200-distilled-600M'"
     )
+
+
+def repository(id: str) -> Repository:
+    """The repository of that id; of those known, what is needed of them."""
+    return _KNOWN.get(id) or Repository(id)
 
 
 def download(repository: Repository, files: Sequence[str] | None = None) -> Path:
@@ -345,7 +359,3 @@ def _stamp(source: Path) -> str:
     files = sorted(path for path in source.iterdir() if path.is_file())
     state = {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
     return json.dumps({"source": str(source), "files": state}, indent=2) + "\n"
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return re.fullmatch(pattern, name, re.IGNORECASE) is not None

@@ -48,9 +48,9 @@ def members(name: str) -> list[tuple[str, Any]]:
         listed += [(f"{name}.{n}", v) for n, v in own if inspect.isclass(v) or inspect.isroutine(v)]
     elif inspect.isclass(thing):
         for member, value in vars(thing).items():
-            value = value.fget if isinstance(value, property) else value
             value = getattr(value, "__func__", value)
-            if not member.startswith("_") and inspect.isfunction(value):
+            is_one = inspect.isfunction(value) or isinstance(value, property)
+            if not member.startswith("_") and is_one:
                 listed.append((f"{name}.{member}", value))
     return listed
 

@@ -151,10 +151,20 @@ def test_a_name_that_is_nothing(home: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["xtts", "coqui/XTTS-v2"])
-def test_what_is_not_there_yet(remote: Hub, name: str) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"XTTS v2 is not part of this version"):
-        hub.resolve(name)
-    assert remote.asked == []
+def test_xtts_comes_from_the_hub_without_what_only_training_needs(
+    remote: Hub, home: Path, modules: None, name: str
+) -> None:
+    (remote.add("coqui/XTTS-v2") / "config.json").write_text('{"model": "xtts"}')
+    hub.resolve(name)
+    assert [source.parent.name for source in remote.converted] == ["XTTS-v2"]
+    asked = {pattern for _, _, patterns in remote.asked for pattern in patterns}
+    assert {"config.json", "vocab.json", "speakers_xtts.pth", "model.pth"} <= asked
+    assert not any("*" in pattern for pattern in asked)
+
+
+def test_xtts_without_a_network(remote: Hub, home: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"'xtts' is not here yet.*coqui/XTTS-v2"):
+        hub.load_voice("xtts")
 
 
 def test_kokoro_comes_from_the_hub_where_packages_were_not_built(

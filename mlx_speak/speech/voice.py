@@ -29,7 +29,7 @@ class Speaker:
     name: str
     """Also accepted wherever a speaker is asked for, e.g. "pf_dora"."""
     language: Language
-    """The language this speaker was recorded in, with the region."""
+    """What this speaker speaks unless asked otherwise, with the region it was recorded in."""
     gender: str = ""
     """"female", "male" or unknown."""
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from kokoro_models import kokoro_folder, kokoro_onnx, real, small
 from speech.recogniser import transcriber
+from xtts_models import xtts_folder
 
-__all__ = ["kokoro_folder", "kokoro_onnx", "real", "small", "transcribe"]
+__all__ = ["kokoro_folder", "kokoro_onnx", "real", "small", "transcribe", "xtts_folder"]
 
 
 @pytest.fixture(scope="session")

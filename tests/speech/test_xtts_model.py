@@ -14,7 +14,7 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_speak.convert.folder import save_model
 from mlx_speak.convert.torch_file import read_torch
-from mlx_speak.convert.xtts import dimensions, parameters
+from mlx_speak.convert.xtts_parameters import dimensions, parameters
 from support import figure
 
 from mlx_speak.errors import ModelFormatError

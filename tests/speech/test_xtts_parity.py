@@ -23,7 +23,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_speak.convert.torch_file import read_torch
-from mlx_speak.convert.xtts import dimensions, parameters
+from mlx_speak.convert.xtts_parameters import dimensions, parameters
 from support import needs
 
 from mlx_speak.nn.resize import sinc_resample

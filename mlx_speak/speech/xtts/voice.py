@@ -1,0 +1,279 @@
+"""XTTS v2 as a `Voice`: text to codes to sound, chunk by chunk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+
+from ...audio import Audio
+from ...errors import ModelFormatError
+from ...languages import Language
+from ..voice import Speaker, SpeechError, Voice, check_speed
+from . import speakers
+from .model import XTTS, Prefix, load_model
+from .speakers import XTTSSpeaker, read_speakers
+from .tokenizer import XTTSTokenizer
+
+_SILENCE = 0.01
+_LEAD = 0.02
+_FADE = 0.005
+_PREFIXES = 4  # speakers whose keys and values are kept, 8 MB each
+
+
+class XTTSVoice(Voice):
+    """XTTS v2: seventeen languages, its own speakers and any that is cloned from a recording.
+
+    Args:
+        model: with evaluated parameters.
+        tokenizer: XTTS's.
+        known: the speakers that come with it.
+        name: for messages.
+        temperature, top_k, top_p, repetition_penalty: how the codes are drawn; `top_k` 1 takes
+            the likeliest.
+        seed: the same seed gives the same samples.
+        first_chunk: codes (46 ms each) after which the first chunk is made; later ones grow.
+    """
+
+    def __init__(
+        self,
+        model: XTTS,
+        tokenizer: XTTSTokenizer,
+        known: list[XTTSSpeaker],
+        *,
+        name: str = "xtts",
+        temperature: float = 0.75,
+        top_k: int = 50,
+        top_p: float = 0.85,
+        repetition_penalty: float = 5.0,
+        seed: int = 0,
+        first_chunk: int = 6,
+    ):
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.sample_rate = model.config.sample_rate
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.repetition_penalty, self.seed = repetition_penalty, seed
+        self.first_chunk = first_chunk
+        self._known = {speaker.name: speaker for speaker in known}
+        self._prefixes: OrderedDict[int, tuple[XTTSSpeaker, Prefix]] = OrderedDict()
+        stated = {code.partition("-")[0] for code in model.config.languages}
+        self._languages = [
+            Language.parse(code) for code in tokenizer.languages if not stated or code in stated
+        ]
+
+    @property
+    def speakers(self) -> list[Speaker]:
+        return list(self._known.values())
+
+    @property
+    def languages(self) -> list[Language]:
+        return list(self._languages)
+
+    def clone(
+        self, path: str | PathLike[str] | list[str | PathLike[str]], *, name: str | None = None
+    ) -> XTTSSpeaker:
+        """A speaker who sounds like a recording, or several of the same person.
+
+        What is heard in them is kept in the cache, by their content.
+
+        Args:
+            path: of any format that `Audio.load` reads, mono or not, at any rate; 6 to 30 seconds
+                of one person are good.
+            name: what `speaker=` then takes, too; by default that of the first file.
+
+        Raises:
+            SpeechError: a recording is missing, silent, too short or clipped, or the name is
+                another speaker's.
+        """
+        files = list(path) if isinstance(path, list | tuple) else [path]
+        name = name or (speakers.file_name(files[0]) if files else "")
+        speaker = speakers.clone(self.model, self._fingerprint(), files, name)
+        return self._learn(speaker)
+
+    def load_speaker(self, path: str | PathLike[str]) -> XTTSSpeaker:
+        """A speaker that `XTTSSpeaker.save` wrote.
+
+        Raises:
+            SpeechError: the file does not hold one speaker of a model of this size.
+        """
+        try:
+            (speaker,) = read_speakers(Path(path), self.model.config)
+        except (ModelFormatError, ValueError) as error:
+            raise SpeechError(
+                f"{str(path)!r} holds no speaker for {self.name!r}: {error}"
+            ) from error
+        return self._learn(speaker)
+
+    def stream_generate(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[Audio]:
+        """Speak as early as possible.
+
+        Args:
+            text, speed: as every voice has them.
+            language: of the text; by default English.
+            speaker: one of `speakers` or its name, what `clone` returned, or the path of a
+                recording, which is then cloned; by default the first.
+        """
+        steps = self.steps(text, language, speaker, speed)
+        return (audio for audio in steps if audio is not None)
+
+    def steps(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[Audio | None]:
+        speed = check_speed(speed)
+        chosen = self._speaker(speaker)
+        code = self._language(language or chosen.language).code
+        prefix = self._prefix(chosen)
+        yield None
+        longest = self.model.config.gpt_max_text_tokens
+        for part, ids in self.tokenizer.parts(text, code, longest):
+            if any(map(str.isalnum, part)):
+                yield from self._utter(ids, chosen, prefix, speed)
+
+    def prepare(
+        self,
+        text: str,
+        language: str | Language | None = None,
+        speaker: str | Speaker | None = None,
+        speed: float = 1.0,
+    ) -> Iterator[None]:
+        """Read the speaker ahead; what is sampled depends on every word."""
+        self._prefix(self._speaker(speaker))
+        yield
+
+    def check(
+        self, language: str | Language | None = None, speaker: str | Speaker | None = None
+    ) -> None:
+        chosen = self._speaker(speaker)
+        self.tokenizer.encode("1", self._language(language or chosen.language).code)
+
+    def warm_up(
+        self, language: str | Language | None = None, speaker: str | Speaker | None = None
+    ) -> None:
+        """Read the speaker, compile and touch the weights: the first chunk of one letter."""
+        self.check(language, speaker)
+        for audio in self.steps("a", language, speaker):
+            if audio is not None:
+                return
+
+    def _utter(
+        self, ids: list[int], speaker: XTTSSpeaker, prefix: Prefix, speed: float
+    ) -> Iterator[Audio | None]:
+        """One run of the GPT, without the silence that it may begin with."""
+        begun = False
+        for samples in self.model.stream(
+            ids,
+            speaker.latents,
+            prefix=prefix,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+            speed=speed,
+            first_chunk=self.first_chunk,
+        ):
+            chunk = None if samples is None else self._checked(samples)
+            if chunk is not None and not begun:
+                loud = np.flatnonzero(np.abs(chunk) > _SILENCE)
+                if not loud.size:
+                    chunk = None
+                else:
+                    chunk = chunk[max(0, int(loud[0]) - round(_LEAD * self.sample_rate)) :]
+            if chunk is None:
+                yield None
+                continue
+            audio = Audio(chunk, self.sample_rate)
+            yield audio if begun else audio.fade(_FADE, 0.0)
+            begun = True
+        if not begun:
+            raise SpeechError(f"the voice {self.name!r} gave nothing but silence")
+
+    def _checked(self, samples: mx.array) -> np.ndarray:
+        found = np.array(samples)
+        if not np.isfinite(found).all():
+            raise SpeechError(f"the voice {self.name!r} gave samples that are no numbers")
+        return np.clip(found, -1, 1)
+
+    def _language(self, language: str | Language) -> Language:
+        asked = Language.parse(language)
+        if asked.code not in {known.code for known in self._languages}:
+            raise self._unknown_language(asked)
+        return asked
+
+    def _speaker(self, speaker: str | Speaker | None) -> XTTSSpeaker:
+        if isinstance(speaker, XTTSSpeaker):
+            return speaker
+        if speaker is None:
+            if not self._known:
+                raise SpeechError(
+                    f"the voice {self.name!r} comes without speakers: clone one with "
+                    "voice.clone('recording.wav'), or give a recording's path as the speaker"
+                )
+            return next(iter(self._known.values()))
+        name = str(speaker)
+        if name in self._known:
+            return self._known[name]
+        if Path(name).is_file():
+            return self.clone(name)
+        raise self._unknown_speaker(name)
+
+    def _learn(self, speaker: XTTSSpeaker) -> XTTSSpeaker:
+        """Know a speaker by its name from now on."""
+        known = self._known.get(speaker.name)
+        if known is None:
+            self._known[speaker.name] = speaker
+            return speaker
+        if np.array_equal(known.gpt_cond_latent, speaker.gpt_cond_latent):
+            return known
+        raise SpeechError(
+            f"the voice {self.name!r} has a speaker {speaker.name!r} already; give another name"
+        )
+
+    def _prefix(self, speaker: XTTSSpeaker) -> Prefix:
+        """The keys and values of the speaker's latents, kept for the last few speakers."""
+        key = id(speaker)
+        if key not in self._prefixes:
+            self._prefixes[key] = speaker, self.model.prefix(speaker.latents)
+            if len(self._prefixes) > _PREFIXES:
+                self._prefixes.popitem(last=False)
+        self._prefixes.move_to_end(key)
+        return self._prefixes[key][1]
+
+    def _fingerprint(self) -> str:
+        """What tells this model's conditioning from another's."""
+        weight = self.model.conditioner.encoder.init.weight.astype(mx.float32)
+        return hashlib.sha256(np.array(weight).tobytes()).hexdigest()
+
+
+def load(folder: str | Path) -> XTTSVoice:
+    """The voice in a converted folder.
+
+    Raises:
+        ModelFormatError: the folder is damaged or of another kind.
+        MissingExtraError: the tokenizer needs a package.
+    """
+    folder = Path(folder)
+    model = load_model(folder)
+    vocabulary, built_in = folder / "vocab.json", folder / "speakers.safetensors"
+    if not vocabulary.is_file():
+        raise ModelFormatError(
+            f"{folder} has no vocab.json, XTTS's tokenizer: put that of the model it was "
+            "trained from beside it"
+        )
+    known = read_speakers(built_in, model.config) if built_in.is_file() else []
+    return XTTSVoice(model, XTTSTokenizer(vocabulary), known, name=folder.name)
