@@ -12,6 +12,8 @@ and limits. The body is that of the CUDA kernel too, under the prelude `cuda.h`.
 
 from .argmax import OPERATION as _ARGMAX
 from .argmax import argmax, argmax_ops
+from .conv_transpose1d import OPERATION as _CONV_TRANSPOSE1D
+from .conv_transpose1d import conv_transpose1d, conv_transpose1d_ops
 from .cross_attention import OPERATION as _CROSS_ATTENTION
 from .cross_attention import cross_attention, cross_attention_backend, cross_attention_ops
 from .decode_attention import OPERATION as _DECODE_ATTENTION
@@ -36,6 +38,7 @@ OPERATIONS = (
     _ARGMAX,
     _LSTM,
     _INSTANCE_NORM,
+    _CONV_TRANSPOSE1D,
 )
 """What this room has, for the listing and the tests."""
 
@@ -50,6 +53,8 @@ __all__ = [
     "QuantizedWeight",
     "argmax",
     "argmax_ops",
+    "conv_transpose1d",
+    "conv_transpose1d_ops",
     "cross_attention",
     "cross_attention_backend",
     "cross_attention_ops",

@@ -13,6 +13,9 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from .. import kernels
+from ..kernels import dispatch
+
 # Below this many rows a product is too small to earn its own pass over the weights (measured on
 # x86-64 with AVX2 and AVX-512 for 128 to 1024 channels and 3 to 11 taps).
 _LEAST_ROWS = 128
@@ -59,6 +62,7 @@ def conv_transpose1d(
     padding: int = 0,
     output_padding: int = 0,
     groups: int = 1,
+    negative_slope: float = 1.0,
 ) -> mx.array:
     """Transposed convolution over time, as `torch.nn.functional.conv_transpose1d`, channels last.
 
@@ -70,19 +74,30 @@ def conv_transpose1d(
         padding: frames cut from both ends.
         output_padding: frames then added at the end; less than `stride`.
         groups: blocks of channels convolved apart.
+        negative_slope: of a leaky ReLU that `x` passes first; with 1 it passes none.
 
     Returns:
         (batch, (length − 1) · stride − 2 · padding + kernel_size + output_padding, out_channels).
     """
-    if _on_cpu():
-        y = _cpu_conv_transpose1d(x, weight, stride, padding, output_padding, groups)
-    else:
-        y = mx.conv_transpose1d(x, weight, stride, padding, 1, output_padding, groups)
+    if not _on_cpu():
+        return kernels.conv_transpose1d(
+            x,
+            weight,
+            bias,
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+            groups=groups,
+            negative_slope=negative_slope,
+        )
+    if negative_slope != 1:
+        x = nn.leaky_relu(x, negative_slope)
+    y = _cpu_conv_transpose1d(x, weight, stride, padding, output_padding, groups)
     return y if bias is None else y + bias
 
 
 def _on_cpu() -> bool:
-    return mx.default_device().type == mx.DeviceType.cpu
+    return dispatch.gpu() is None
 
 
 def _cpu_conv1d(
@@ -243,9 +258,16 @@ class Conv1d(_Convolution):
 class ConvTranspose1d(_Convolution):
     """`conv_transpose1d` with parameters; keyword arguments as the function's, and `bias`."""
 
-    def __init__(self, *channels_and_kernel_size: int, output_padding: int = 0, **options: Any):
+    def __init__(
+        self,
+        *channels_and_kernel_size: int,
+        output_padding: int = 0,
+        negative_slope: float = 1.0,
+        **options: Any,
+    ):
         super().__init__(*channels_and_kernel_size, **options)
         self.output_padding = output_padding
+        self.negative_slope = negative_slope
 
     def __call__(self, x: mx.array) -> mx.array:
         """(batch, length, in_channels) → (batch, frames, out_channels)."""
@@ -257,4 +279,5 @@ class ConvTranspose1d(_Convolution):
             padding=self.padding,
             output_padding=self.output_padding,
             groups=self.groups,
+            negative_slope=self.negative_slope,
         )

@@ -19,7 +19,32 @@ _INSTANCE_NORM = [
     ("instance_norm.metal", "channel * gamma_strides[2]", "lane * gamma_strides[2]", {}),
 ]
 
+_CONV_TRANSPOSE1D = [
+    ("conv_transpose1d.metal", BARRIER, "", RACE),
+    ("conv_transpose1d.metal", BARRIER, "", {**RACE, "occurrence": 1}),
+    (
+        "conv_transpose1d.metal",
+        "first = group * ROWS + TAPS - 1 - tap",
+        "first = group * ROWS + tap",
+        {},
+    ),
+    ("conv_transpose1d.metal", "depth < channels", "depth < DEPTH", {}),
+    ("conv_transpose1d.metal", "k < kernel_size &&", "", {**READ, "case": 1}),
+    ("conv_transpose1d.metal", "frame < length &&", "", READ),
+    ("conv_transpose1d.metal", "t < frames", "t <= frames", WRITE),
+    ("conv_transpose1d.metal", "(row * frames + t)", "t", RACE),
+    ("conv_transpose1d.metal", "slope[0] * value", "0.0f", {}),
+    (
+        "conv_transpose1d.metal",
+        "i / DEPTH % COLUMNS",
+        "i / DEPTH",
+        {"mode": "address", "says": "out of bounds"},
+    ),
+]
+
 VOCODER = [
     *(Bug("instance_norm", file, right, wrong, **how)
       for file, right, wrong, how in _INSTANCE_NORM),
+    *(Bug("conv_transpose1d", file, right, wrong, **how)
+      for file, right, wrong, how in _CONV_TRANSPOSE1D),
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from mlx_speak import kernels
 from .attention import attention_cases, cross_attention, decode_attention
 from .best import argmax, argmax_cases
 from .case import DTYPES, NAMES, Case, float64, normal
+from .convolution import conv_transpose1d, conv_transpose1d_cases
 from .instance import instance_norm, instance_norm_cases
 from .norm import norm_cases, residual_layer_norm
 from .projection import projection, projection_cases, quantized_cases, quantized_projection
@@ -30,6 +31,7 @@ SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "argmax": argmax_cases,
     "lstm": lstm_cases,
     "instance_norm": instance_norm_cases,
+    "conv_transpose1d": conv_transpose1d_cases,
 }
 
 SMALL: dict[str, list[Case]] = {
@@ -57,6 +59,10 @@ SMALL: dict[str, list[Case]] = {
         instance_norm(20, mx.bfloat16, channels=33, snake=False),
         instance_norm(20, batch=2, channels=33),
     ],
+    "conv_transpose1d": [
+        conv_transpose1d(3, channels=17, out_channels=19, batch=2),
+        conv_transpose1d(3, mx.bfloat16, kernel_size=7, stride=3),
+    ],
 }
 """For the sanitizers, which are slow, and for planted bugs: odd sizes, several threadgroups, both
 variants of an optional mask, one fp32 and one 16-bit dtype each."""
@@ -70,6 +76,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "argmax": argmax,
     "lstm": lstm,
     "instance_norm": instance_norm,
+    "conv_transpose1d": conv_transpose1d,
 }
 """A case of any length and dtype, the first two arguments; no length may need a compilation."""
 

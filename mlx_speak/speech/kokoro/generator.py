@@ -46,7 +46,12 @@ class Stage(nn.Module):
         rate, kernel_size = config.upsample_rates[index], config.upsample_kernel_sizes[index]
         self.rate = rate
         self.up = ConvTranspose1d(
-            2 * channels, channels, kernel_size, stride=rate, padding=(kernel_size - rate) // 2
+            2 * channels,
+            channels,
+            kernel_size,
+            stride=rate,
+            padding=(kernel_size - rate) // 2,
+            negative_slope=0.1,
         )
         left = math.prod(config.upsample_rates[index + 1 :])  # upsampling still to come
         self.is_last = left == 1
@@ -85,7 +90,7 @@ class Stage(nn.Module):
         Returns:
             (batch, frames · rate, channels), one frame more in the last stage.
         """
-        x = self.up(nn.leaky_relu(x, 0.1))
+        x = self.up(x)
         if self.is_last:  # one frame more, as the source's centred transform has
             x = mx.concatenate([x[:, 1:2], x], axis=1)
         x = x + self.source_block(self.source_conv(source), style, moments)
