@@ -81,6 +81,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="do not join short sentences or speak faster when speech falls behind the text",
     )
     parser.add_argument(
+        "--no-fallback",
+        action="store_true",
+        help="do not let the system's voice speak where the other does not know the language, or "
+        "fails",
+    )
+    parser.add_argument(
         "--cut-turns",
         action="store_true",
         help="when the next question is being answered, say no more of the answer before",

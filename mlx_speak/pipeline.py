@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from .audio import Output, OutputSpec, open_output
 from .catch_up import CatchUp
 from .early import Level
+from .errors import UnknownLanguageError
 from .languages import Language
 from .player import Player, Track
 from .run import Run
@@ -48,6 +49,8 @@ class Pipeline:
         output: "speakers", a .wav path, "null", "silent" (a listener without ears), a list of
             these, or an `Output` (which stays open at the end).
         speaker: passed to the voice.
+        fallback: speaks where the voice does not know the language, or fails at a sentence. Who
+            spoke stands on each `Utterance`.
         speed: 2 is twice as fast; may be set at any time.
         early: how much work goes into a sentence that is not complete yet, to be sooner when it
             is: "off", "economy", "balanced" or "eager". The words spoken are the same.
@@ -76,6 +79,7 @@ class Pipeline:
         output: OutputSpec = "speakers",
         *,
         speaker: str | Speaker | None = None,
+        fallback: Voice | None = None,
         speed: float = 1.0,
         early: Level = "balanced",
         catch_up: CatchUp | None = None,
@@ -85,15 +89,15 @@ class Pipeline:
         placeholders: Placeholders | None = None,
         scheduler: Scheduler | None = None,
     ):
-        self.translator, self.voice = translator, voice
+        self.translator = translator
         if translator is not None:
             self.source, self.target = translator.pair(source, target)
         else:
             self.source = Language.parse(source or target or "en")
             wanted = Language.parse(target or self.source)  # which may name a region
             self.target = wanted if wanted.flores == self.source.flores else self.source
-        voice.check(self.target, speaker)
-        self.speaker, self.early, self.cut_turns = speaker, early, cut_turns
+        self.voice, self.fallback, self.speaker = _able(voice, fallback, speaker, self.target)
+        self.early, self.cut_turns = early, cut_turns
         self.placeholders = placeholders or Placeholders()
         self.catch_up = catch_up or CatchUp()
         self.lookahead, self.max_backlog = lookahead, max_backlog
@@ -101,7 +105,7 @@ class Pipeline:
         speed = check_speed(speed)
         self._owns_output = not isinstance(output, Output)
         self.output = (
-            output if isinstance(output, Output) else open_output(output, voice.sample_rate)
+            output if isinstance(output, Output) else open_output(output, self.voice.sample_rate)
         )
         self._player = Player(self.output)
         self._player.speed = speed
@@ -218,3 +222,22 @@ class Pipeline:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _able(
+    voice: Voice, fallback: Voice | None, speaker: str | Speaker | None, language: Language
+) -> tuple[Voice, Voice | None, str | Speaker | None]:
+    """Who speaks a language, who does should that fail, and as whom.
+
+    Raises:
+        UnknownLanguageError: neither of them speaks it.
+        SpeechError: the voice has no such speaker.
+    """
+    try:
+        voice.check(language, speaker)
+    except UnknownLanguageError:
+        if fallback is None:
+            raise
+        fallback.check(language)
+        return fallback, None, None
+    return voice, fallback, speaker

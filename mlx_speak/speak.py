@@ -36,6 +36,15 @@ class Models:
         name = arguments.voice or ms.default_voice(arguments.to)
         return self._load(("voice", _whole(name)), ms.load_voice, name)
 
+    def fallback(self, arguments: argparse.Namespace) -> Voice | None:
+        """The system's voice, if there is one and it is wanted."""
+        if arguments.no_fallback:
+            return None
+        try:
+            return self._load(("voice", "say"), ms.load_voice, "say")
+        except ms.MissingExtraError:
+            return None
+
     def warm_up(self, pipe: Pipeline) -> None:
         """Once for each way that a text can go."""
         way = (id(pipe.translator), id(pipe.voice), pipe.source, pipe.target, pipe.speaker)
@@ -84,6 +93,7 @@ def speak(
         target=arguments.to,
         output=arguments.output or "speakers",
         speaker=arguments.speaker,
+        fallback=models.fallback(arguments),
         speed=arguments.speed,
         early=arguments.early,
         catch_up=catch_up,

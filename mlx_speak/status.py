@@ -82,6 +82,8 @@ class Status:
         if utterance.text and utterance.text != utterance.source:
             line.append("\n    " + utterance.text, style="bold cyan")
         translated = utterance.text != utterance.source
+        usual = self._pipe.voice.name if self._pipe else None
+        others = [name for name in utterance.voices if name != usual]
         line.append(
             "\n    "
             + (
@@ -92,7 +94,8 @@ class Status:
             + f"{utterance.audio_seconds:.1f} s of speech made in"
             f" {milliseconds(utterance.speak_seconds)}"
             f" · heard after {milliseconds(utterance.times.latency)}"
-            + (f" · {utterance.state}" if utterance.state != "heard" else ""),
+            + (f" · {utterance.state}" if utterance.state != "heard" else "")
+            + (f" · {' and '.join(others)} spoke" if others else ""),
             style="dim",
         )
         self._console.print(line)

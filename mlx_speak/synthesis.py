@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .audio import Audio
+from .errors import UnknownLanguageError
 from .scheduler import Pace
 from .text.clauses import CLAUSE_LENGTH, clauses_end
 from .text.reading import read_aloud
@@ -15,6 +16,7 @@ from .utterance import Utterance
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
+    from .speech import Speaker, Voice
 
 
 class Synthesis:
@@ -31,6 +33,7 @@ class Synthesis:
         self._utterance, self._speed = utterance, speed
         self._spoken = 0  # characters
         self._made_for = 1.0
+        self._speaking = pipe.voice.name
         self._chunks = 0
         self._seconds = 0.0
 
@@ -42,18 +45,38 @@ class Synthesis:
                 yield None  # `slack` waits until there is more
                 continue
             self._made_for, utterance.speed = self._player.speed, self._speed()
-            yield from pipe.voice.steps(
-                read_aloud(utterance.text[begin : self._spoken], pipe.target),
-                language=pipe.target,
-                speaker=pipe.speaker,
-                speed=utterance.speed,
-            )
+            yield from self._speak(read_aloud(utterance.text[begin : self._spoken], pipe.target))
+
+    def _speak(self, text: str) -> Iterator[Audio | None]:
+        """By the voice. Where it fails the other one says it, from the beginning: how much of it
+        has been said cannot be told, and twice is better than never."""
+        pipe = self._pipe
+        try:
+            yield from self._speak_as(pipe.voice, text, pipe.speaker)
+        except Exception as error:
+            if pipe.fallback is None:
+                raise
+            self._utterance.warning = f"the voice {pipe.voice.name!r} failed: {error}"
+            try:
+                yield from self._speak_as(pipe.fallback, text, None)
+            except UnknownLanguageError:
+                raise error from None
+
+    def _speak_as(
+        self, voice: Voice, text: str, speaker: str | Speaker | None
+    ) -> Iterator[Audio | None]:
+        rate = self._pipe.voice.sample_rate
+        for audio in voice.steps(text, self._pipe.target, speaker, self._utterance.speed):
+            self._speaking = voice.name
+            yield audio if audio is None or audio.sample_rate == rate else audio.resample(rate)
 
     def take(self, audio: Audio, seconds: float) -> None:
         """Hand a chunk to the player; `seconds` have been spent so far."""
         utterance = self._utterance
         if utterance.times.first_chunk is None:
             utterance.times.first_chunk = time.monotonic()
+        if self._speaking not in utterance.voices:
+            utterance.voices += (self._speaking,)
         self._player.add(utterance.track, audio, self._made_for)
         pace, units = self._next_chunk()
         pace.learn(units, seconds - self._seconds)

@@ -57,7 +57,10 @@ class Utterance:
     error: Exception | None = None
     """What went wrong, if anything; the sentences after it go on."""
     warning: str = ""
-    """What the translator doubts of its translation, or why the sentence was skipped."""
+    """What the translator doubts of its translation, why the sentence was skipped, or why another
+    voice had to speak."""
+    voices: tuple[str, ...] = ()
+    """Who spoke: the name of the voice; of two, where the second stood in for the first."""
     audio_seconds: float = 0.0
     translate_seconds: float = 0.0
     """Time that MLX spent on the translation, without the turns of other sentences."""

@@ -47,6 +47,7 @@ class FakeTranslator:
 class FakeVoice:
     """Each utterance is a constant level of `seconds` per character, in `chunks` chunks."""
 
+    name = "fake"
     sample_rate = RATE
 
     def __init__(

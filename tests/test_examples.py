@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,9 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audio.jack import jack_server
+from support import needs
+from xtts_models import recording, xtts_folder
 
 import mlx_speak
 from mlx_speak.audio import Audio
+
+__all__ = ["xtts_folder"]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TEXT = "The tests pass. The report is on your desk."
@@ -71,6 +77,27 @@ def test_audiobook_makes_a_file_of_each_chapter(models, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == names
     first, second = (Audio.load(folder / name) for name in names)
     assert first.seconds > second.seconds > 0.5
+
+
+def test_clone_speaks_a_paragraph_as_the_speaker_of_a_recording(
+    xtts_folder: Path, home: Path, tmp_path: Path
+) -> None:
+    """With random weights, into a file and to the dummy driver of a sound server."""
+    voice, path = recording(tmp_path / "me.wav", 6.0), tmp_path / "speech.wav"
+    paragraph = b"The build has ended. Nothing failed, and all is well. What shall I do next?"
+    needs(shutil.which("jackd"), "jackd2 is not installed")
+    with jack_server(f"mlx-speak-clone-{os.getpid()}") as environment:
+        said = run(
+            *("clone.py", voice, "--model", xtts_folder, "--output", path, "speakers"),
+            data=paragraph,
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+        )
+    assert "What shall I do next?" in said
+    assert "3 sentences" in said
+    assert is_audible(path)
+    assert (tmp_path / "me.safetensors").is_file()
+    assert len(list((home / "speakers").iterdir())) == 1
 
 
 @pytest.mark.parametrize("kind", ["srt", "vtt"])
