@@ -44,6 +44,8 @@ bench: .venv/test
 	$(BIN)/python benchmarks/drafting.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/roofline.py
 
 # Two thousand sentences with faults in between, through stand-ins of the models and through real ones.
 soak: .venv/test

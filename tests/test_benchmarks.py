@@ -6,9 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kernel_cases
+import mlx_speak.kernels
 import numpy as np
 import pytest
 from support import benchmark, package
@@ -189,3 +192,38 @@ def test_readme_keeps_its_words_around_the_figures() -> None:
     assert figures.insert(readme, "new") == readme.replace("old", "new")
     with pytest.raises(SystemExit, match="marks"):
         figures.insert("no marks", "new")
+
+
+def test_the_kernels_benchmark_runs_without_a_gpu(tmp_path: Path) -> None:
+    """Every operation has a row, with what it dispatches on the kernels, and nothing is claimed."""
+    found, said = run(tmp_path, "kernels.py", "--small", "--rounds", "1", "--report")
+    assert not found["checked"]
+    assert {call["operation"] for call in found["calls"]} == {
+        *(operation.name for operation in mlx_speak.kernels.OPERATIONS),
+        "nllb_decoder",
+    }
+    for call in found["calls"]:
+        assert call["verdict"] == "no GPU here"
+        assert "kernel_seconds" not in call
+        assert call["plain_seconds"] > 0
+        assert call["metal"]["bytes"] <= 1.1 * call["ops"]["bytes"]  # a mask, parts' results
+    assert f"| nllb_decoder | {found['calls'][-1]['where']} |" in said
+    assert said.rstrip().endswith("</details>")
+
+
+def test_a_kernel_wins_by_a_margin_and_almost_always() -> None:
+    verdict = benchmark("kernels").verdict
+    assert verdict([2.0] * 5, [1.0] * 4 + [9.0]) == "wins, 0.50 of the time"
+    assert verdict([2.0] * 5, [1.0] * 3 + [9.0] * 2) == "does not win, 0.50 of the time"
+    assert verdict([1.0] * 5, [0.98] * 5) == "does not win, 0.98 of the time"
+
+
+def test_a_kernel_that_is_wrong_on_the_gpu_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a Mac's run, here of plain MLX in the kernel's place."""
+    case = kernel_cases.residual_layer_norm(40)
+    wrong = replace(case, operation=lambda x, *rest, **options: case.ops(2 * x, *rest, **options))
+    right = replace(case, operation=case.ops)
+    monkeypatch.setattr(kernel_cases, "SETS", {"norm": lambda: iter([right, wrong])})
+    ((name, count, problems),) = benchmark("kernels").check()
+    assert (name, count, len(problems)) == ("norm", 2, 1)
+    assert problems[0].startswith(case.name)
