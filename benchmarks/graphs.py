@@ -167,6 +167,8 @@ def _flops(node: dict[str, Any], name: str) -> int:
         return 2 * size * shapes[0][-1]
     if name in ("decode_attention", "cross_attention"):
         return 4 * math.prod(shapes[0]) * shapes[1][2]
+    if name == "conv_transpose1d":
+        return 2 * math.prod(shapes[0]) * math.prod(shapes[1][:2])
     if name == "lstm":
         return 2 * 4 * size * shapes[1][-1]
     return 0

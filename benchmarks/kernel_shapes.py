@@ -58,6 +58,15 @@ def calls(small: bool = False) -> Iterator[Call]:
         yield _lstm(f"Kokoro, {length} steps, fp32", length, width // 4)
     for rows, channels in ((24, 64), (60, 32)) if small else ((800, 256), (4800, 128)):
         yield _instance_norm(f"Kokoro, snake, {rows}x{channels}, fp32", rows, channels)
+    upsamplings = (
+        ("Kokoro, first upsampling", 80, 512, 20, 10),
+        ("Kokoro, second upsampling", 800, 256, 12, 6),
+        ("XTTS, first upsampling", 94, 512, 16, 8),
+        ("XTTS, last upsampling", 12032, 64, 4, 2),
+    )
+    for where, frames, channels, taps, stride in upsamplings[: 1 if small else None]:
+        size = (9, 16) if small else (frames, channels)
+        yield _conv_transpose1d(f"{where}, fp32", *size, taps, stride)
     for bits in (None, 8):
         yield _decoder(f"NLLB, {bits or 'no'} bits: all of the decoder", width, heads, hidden,
                        2 if small else 12, bits, source, target)  # fmt: skip
@@ -172,6 +181,20 @@ def _instance_norm(where: str, rows: int, channels: int) -> Call:
         return kernels.instance_norm(x, gamma, beta, eps=1e-5, snake=snake)
 
     return Call("instance_norm", where, make, run, lambda y: y)
+
+
+def _conv_transpose1d(where: str, frames: int, channels: int, taps: int, stride: int) -> Call:
+    def make() -> tuple[mx.array, Arrays]:
+        x = _normal(1, frames, channels, dtype=mx.float32)
+        bias = _normal(channels // 2, dtype=mx.float32)
+        return x, [_normal(channels // 2, taps, channels, dtype=mx.float32), bias]
+
+    def run(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+        return kernels.conv_transpose1d(
+            x, weight, bias, stride=stride, padding=(taps - stride) // 2, negative_slope=0.1
+        )
+
+    return Call("conv_transpose1d", where, make, run)
 
 
 def _decoder(
