@@ -167,8 +167,8 @@ def test_an_interrupt_ends_at_once_and_leaves_a_file_that_plays(models, tmp_path
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130
-    # 200 ms, and a margin for a machine that is busy with the test's own processes.
-    assert time.monotonic() - asked < 0.5
+    # It takes 200 ms; the rest is for machines that are busy with something else.
+    assert time.monotonic() - asked < 2
     assert b"Traceback" not in process.stderr.read()
     process.stdin.close()
     process.stderr.close()
