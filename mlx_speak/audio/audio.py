@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import OutputError
 from .resample import resample
-from .samples import FULL_SCALE, AudioError, Samples, as_sample_rate, as_samples, rise, to_pcm16
+from .samples import AudioError, Samples, as_sample_rate, as_samples, rise, to_pcm16
+from .wav import read_wav
 
 if TYPE_CHECKING:
     from .output import Output
@@ -141,7 +142,7 @@ class Audio:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Audio:
-        """Read a sound file, its channels averaged: PCM WAV, and with `soundfile` other formats.
+        """Read a sound file, its channels averaged: WAV, and with `soundfile` other formats.
 
         Raises:
             AudioError: if there is no such file or it holds no sound that can be read.
@@ -149,11 +150,9 @@ class Audio:
         path = Path(path)
         if not path.is_file():
             raise AudioError(f"there is no sound file {path}")
-        try:
-            with wave.open(str(path), "rb") as file:
-                channels, width, rate = file.getparams()[:3]
-                samples = _from_pcm(file.readframes(file.getnframes()), width)
-        except (wave.Error, EOFError):  # not WAV, or not PCM: floating point, for example
+        if found := read_wav(path):
+            samples, channels, rate = found
+        else:
             try:
                 samples, rate = _soundfile(path).read(path, dtype="float32", always_2d=True)
             except (RuntimeError, OutputError) as error:
@@ -200,25 +199,12 @@ def _play_out(output: Output) -> None:
         output.close()
 
 
-def _from_pcm(data: bytes, width: int) -> Samples:
-    """(n,) samples within ±1 of little-endian PCM of `width` bytes; 8-bit WAV is unsigned."""
-    data = data[: len(data) // width * width]
-    if width == 1:
-        return np.frombuffer(data, np.uint8).astype(np.float32) / np.float32(128) - np.float32(1)
-    if width == 2:
-        return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(FULL_SCALE)
-    # 24 and 32 bits: the bytes go to the top of an int32, so both have the same full scale.
-    wide = np.zeros((len(data) // width, 4), np.uint8)
-    wide[:, 4 - width :] = np.frombuffer(data, np.uint8).reshape(-1, width)
-    return (wide.view("<i4")[:, 0] / 2**31).astype(np.float32)
-
-
 def _soundfile(path: Path) -> Any:
     try:
         import soundfile
     except (ImportError, OSError) as error:
         raise OutputError(
-            f"{path}: only PCM .wav is built in; for {path.suffix or 'other'} files: "
+            f"{path}: only .wav is built in; for {path.suffix or 'other'} files: "
             "pip install soundfile"
         ) from error
     return soundfile

@@ -116,7 +116,7 @@ class SayVoice(SystemVoice):
         rate = [] if words_per_minute == USUAL_RATE else ["-r", str(words_per_minute)]
         with tempfile.TemporaryDirectory() as folder:  # `say` writes to files that can be sought in
             path = Path(folder, "speech.wav")
-            options = ["--file-format=WAVE", "--data-format=LEI16@24000", "-o", str(path)]
+            options = ["--file-format=WAVE", "--data-format=LEF32@24000", "-o", str(path)]
             self._run("-v", speaker.name, *rate, *options, "-f", "-", text=text)
             return Audio.load(path)
 

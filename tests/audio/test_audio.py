@@ -140,11 +140,18 @@ def test_other_formats_by_soundfile(tmp_path, suffix):
     np.testing.assert_allclose(loaded.samples, audio.samples, atol=0.02)
 
 
-def test_loads_floating_point_wav(tmp_path):
+@pytest.mark.parametrize("format", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_loads_floating_point_wav_by_itself(tmp_path, monkeypatch, format, subtype):
     soundfile = package("soundfile")
-    audio = tone()
-    soundfile.write(tmp_path / "float.wav", audio.samples, RATE, subtype="FLOAT")
-    assert np.array_equal(Audio.load(tmp_path / "float.wav").samples, audio.samples)
+    audio, path = tone(), tmp_path / "float.wav"
+    soundfile.write(path, np.stack([audio.samples] * 2, 1), RATE, subtype=subtype, format=format)
+    monkeypatch.setattr(soundfile, "read", None)
+    loaded = Audio.load(path)
+    assert loaded.sample_rate == RATE
+    assert np.array_equal(loaded.samples, audio.samples)
+    path.write_bytes(path.read_bytes()[:-6])  # cut within a sample
+    assert len(Audio.load(path)) == len(audio) - 1
 
 
 def test_names_the_missing_package(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ Tingting            zh_CN    # 你好！我叫婷婷。
 """
 
 SAY = f"""#!{sys.executable}
-import json, sys, wave
+import json, struct, sys
 if sys.argv[1:] == ["-v", "?"]:
     sys.stdout.write({LISTED!r})
     sys.exit()
@@ -35,9 +35,13 @@ text = sys.stdin.read()
 open(__file__ + ".json", "w").write(json.dumps([sys.argv[1:], text]))
 if "fail" in text:
     sys.exit("the voice fell silent")
-with wave.open(sys.argv[sys.argv.index("-o") + 1], "wb") as file:
-    file.setparams((1, 2, 24000, 0, "NONE", ""))
-    file.writeframes(bytes(4800) + bytes([0, 64]) * 24000 + bytes(4800))
+assert "--data-format=LEF32@24000" in sys.argv
+sound = bytes(4 * 2400) + struct.pack("<f", 0.5) * 24000 + bytes(4 * 2400)
+layout = struct.pack("<HHIIHH", 3, 1, 24000, 96000, 4, 32)
+with open(sys.argv[sys.argv.index("-o") + 1], "wb") as file:
+    file.write(b"RIFF" + struct.pack("<I", 36 + len(sound)) + b"WAVE")
+    file.write(b"fmt " + struct.pack("<I", 16) + layout)
+    file.write(b"data" + struct.pack("<I", len(sound)) + sound)
 """
 
 
