@@ -169,6 +169,8 @@ def _flops(node: dict[str, Any], name: str) -> int:
         return 4 * math.prod(shapes[0]) * shapes[1][2]
     if name == "conv_transpose1d":
         return 2 * math.prod(shapes[0]) * math.prod(shapes[1][:2])
+    if name == "istft":
+        return 2 * math.prod(shapes[0]) * 2 * shapes[2][1]
     if name == "lstm":
         return 2 * 4 * size * shapes[1][-1]
     return 0

@@ -67,6 +67,7 @@ def calls(small: bool = False) -> Iterator[Call]:
     for where, frames, channels, taps, stride in upsamplings[: 1 if small else None]:
         size = (9, 16) if small else (frames, channels)
         yield _conv_transpose1d(f"{where}, fp32", *size, taps, stride)
+    yield _istft("Kokoro, 1 s, fp32", 33 if small else 4801)
     for bits in (None, 8):
         yield _decoder(f"NLLB, {bits or 'no'} bits: all of the decoder", width, heads, hidden,
                        2 if small else 12, bits, source, target)  # fmt: skip
@@ -195,6 +196,20 @@ def _conv_transpose1d(where: str, frames: int, channels: int, taps: int, stride:
         )
 
     return Call("conv_transpose1d", where, make, run)
+
+
+def _istft(where: str, frames: int, n_fft: int = 20) -> Call:
+    bins = n_fft // 2 + 1
+
+    def make() -> tuple[mx.array, Arrays]:
+        basis = _normal(2 * bins, n_fft, dtype=mx.float32)
+        return _normal(1, frames, 2 * bins, dtype=mx.float32), [basis, mx.ones(n_fft)]
+
+    def run(x: mx.array, basis: mx.array, window: mx.array) -> mx.array:
+        parts = mx.split(x, 2, axis=-1)
+        return kernels.istft(*parts, basis, window, hop_length=n_fft // 4, polar=True)
+
+    return Call("istft", where, make, run)
 
 
 def _decoder(

@@ -21,6 +21,8 @@ from .decode_attention import decode_attention, decode_attention_backend, decode
 from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
 from .instance_norm import OPERATION as _INSTANCE_NORM
 from .instance_norm import instance_norm, instance_norm_ops
+from .istft import OPERATION as _ISTFT
+from .istft import istft, istft_ops
 from .lstm import OPERATION as _LSTM
 from .lstm import lstm, lstm_ops
 from .projection import OPERATION as PROJECTION
@@ -39,6 +41,7 @@ OPERATIONS = (
     _LSTM,
     _INSTANCE_NORM,
     _CONV_TRANSPOSE1D,
+    _ISTFT,
 )
 """What this room has, for the listing and the tests."""
 
@@ -64,6 +67,8 @@ __all__ = [
     "gpu",
     "instance_norm",
     "instance_norm_ops",
+    "istft",
+    "istft_ops",
     "lstm",
     "lstm_ops",
     "projection",

@@ -30,6 +30,7 @@ METAL_FUNC void simdgroup_barrier(mem_flags) { __syncwarp(); }
 
 namespace metal {
 METAL_FUNC float exp(float x) { return ::expf(x); }
+METAL_FUNC float cos(float x) { return ::cosf(x); }
 METAL_FUNC float sin(float x) { return ::sinf(x); }
 METAL_FUNC float rsqrt(float x) { return ::rsqrtf(x); }
 template <class T>

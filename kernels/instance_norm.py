@@ -9,6 +9,7 @@ together: the signal is read twice, by as many threadgroups as there are parts.
 from __future__ import annotations
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from .dispatch import DTYPES, Kernel, Operation, expect_shape, scalar
 
@@ -124,5 +125,5 @@ def instance_norm_ops(
     if snake is not None:
         y = y + mx.square(mx.sin(snake * y)) / snake
     elif negative_slope != 1:
-        y = mx.where(y < 0, negative_slope * y, y)
+        y = nn.leaky_relu(y, negative_slope)
     return y.astype(x.dtype)

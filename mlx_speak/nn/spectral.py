@@ -13,6 +13,8 @@ from functools import lru_cache
 import mlx.core as mx
 import numpy as np
 
+from .. import kernels
+
 
 def stft(x: mx.array, n_fft: int, hop_length: int) -> tuple[mx.array, mx.array]:
     """Real and imaginary parts of the centred short-time Fourier transform.
@@ -89,7 +91,9 @@ def mel_filters(
     return mx.array(_mel_triangles(sample_rate, n_fft, bands, highest, normalised))
 
 
-def istft(real: mx.array, imag: mx.array, n_fft: int, hop_length: int) -> mx.array:
+def istft(
+    real: mx.array, imag: mx.array, n_fft: int, hop_length: int, *, polar: bool = False
+) -> mx.array:
     """The signal whose `stft` comes nearest to the given one, by weighted overlap-add.
 
     Args:
@@ -97,29 +101,15 @@ def istft(real: mx.array, imag: mx.array, n_fft: int, hop_length: int) -> mx.arr
         imag: the same; at zero and at the Nyquist frequency it counts for nothing.
         n_fft: window and transform length, a multiple of `hop_length`.
         hop_length: samples between frames.
+        polar: as `kernels.istft` takes it: what `real` and `imag` are made of is given.
 
     Returns:
         (batch, (frames − 1) · hop_length).
     """
     if n_fft % hop_length:
         raise ValueError(f"n_fft {n_fft} is not a multiple of hop_length {hop_length}")
-    frames = real.shape[1]
-    windows = mx.concatenate([real, imag], axis=-1) @ mx.array(_synthesis_basis(n_fft))
-    envelope = mx.broadcast_to(mx.array(_hann(n_fft) ** 2, mx.float32), (1, frames, n_fft))
-    half = n_fft // 2
-    kept = slice(half, half + (frames - 1) * hop_length)
-    return _overlap_add(windows, hop_length)[:, kept] / _overlap_add(envelope, hop_length)[:, kept]
-
-
-def _overlap_add(windows: mx.array, hop_length: int) -> mx.array:
-    """Sum (batch, frames, n_fft) windows that start `hop_length` apart: (batch, samples)."""
-    batch, frames, n_fft = windows.shape
-    overlap = n_fft // hop_length
-    hops = windows.reshape(batch, frames, overlap, hop_length)
-    total = mx.zeros((batch, frames + overlap - 1, hop_length), windows.dtype)
-    for k in range(overlap):
-        total = total + mx.pad(hops[:, :, k], [(0, 0), (k, overlap - 1 - k), (0, 0)])
-    return total.reshape(batch, -1)
+    basis, window = mx.array(_synthesis_basis(n_fft)), mx.array(_hann(n_fft), mx.float32)
+    return kernels.istft(real, imag, basis, window, hop_length=hop_length, polar=polar)
 
 
 def _hann(n_fft: int) -> np.ndarray:

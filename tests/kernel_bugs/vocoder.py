@@ -42,9 +42,26 @@ _CONV_TRANSPOSE1D = [
     ),
 ]
 
+_ISTFT = [
+    ("istft.metal", BARRIER, "", RACE),
+    ("istft.metal", "frame < frames) {\n    along", "true) {\n    along", READ),
+    (
+        "istft.metal",
+        "if (frame >= 0 && frame < frames) {\n      for",
+        "if (frame >= 0) {\n      for",
+        {},
+    ),
+    ("istft.metal", "at % HOP + overlap * HOP", "at % HOP + (OVERLAP - 1 - overlap) * HOP", {}),
+    ("istft.metal", "sample >= samples", "sample > samples", WRITE),
+    ("istft.metal", "out[row * samples + sample]", "out[sample]", RACE),
+    ("istft.metal", "weight * weight", "weight", {}),
+    ("istft.metal", "SPECTRA * (ROWS / 2); i", "HOPS * (ROWS / 2); i", {}),
+]
+
 VOCODER = [
     *(Bug("instance_norm", file, right, wrong, **how)
       for file, right, wrong, how in _INSTANCE_NORM),
     *(Bug("conv_transpose1d", file, right, wrong, **how)
       for file, right, wrong, how in _CONV_TRANSPOSE1D),
+    *(Bug("istft", file, right, wrong, **how) for file, right, wrong, how in _ISTFT),
 ]  # fmt: skip

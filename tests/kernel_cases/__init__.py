@@ -21,6 +21,7 @@ from .instance import instance_norm, instance_norm_cases
 from .norm import norm_cases, residual_layer_norm
 from .projection import projection, projection_cases, quantized_cases, quantized_projection
 from .recurrence import lstm, lstm_cases
+from .spectral import istft, istft_cases
 
 SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "decode_attention": lambda: attention_cases(decode_attention),
@@ -32,6 +33,7 @@ SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "lstm": lstm_cases,
     "instance_norm": instance_norm_cases,
     "conv_transpose1d": conv_transpose1d_cases,
+    "istft": istft_cases,
 }
 
 SMALL: dict[str, list[Case]] = {
@@ -63,6 +65,7 @@ SMALL: dict[str, list[Case]] = {
         conv_transpose1d(3, channels=17, out_channels=19, batch=2),
         conv_transpose1d(3, mx.bfloat16, kernel_size=7, stride=3),
     ],
+    "istft": [istft(34, batch=2), istft(3, mx.bfloat16, n_fft=12, hop_length=4, polar=False)],
 }
 """For the sanitizers, which are slow, and for planted bugs: odd sizes, several threadgroups, both
 variants of an optional mask, one fp32 and one 16-bit dtype each."""
@@ -77,6 +80,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "lstm": lstm,
     "instance_norm": instance_norm,
     "conv_transpose1d": conv_transpose1d,
+    "istft": istft,
 }
 """A case of any length and dtype, the first two arguments; no length may need a compilation."""
 

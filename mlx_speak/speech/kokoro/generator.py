@@ -170,10 +170,7 @@ class Generator(nn.Module):
                 x = x[:, first - low * stage.rate : last - low * stage.rate]
         x = self.conv_post(nn.leaky_relu(x, 0.01))
         log_magnitude, phase = mx.split(x, 2, axis=-1)
-        magnitude, phase = mx.exp(log_magnitude), mx.sin(phase)
-        samples = istft(
-            magnitude * mx.cos(phase), magnitude * mx.sin(phase), self.n_fft, self.hop_length
-        )
+        samples = istft(log_magnitude, phase, self.n_fft, self.hop_length, polar=True)
         per_frame = self._ratio(0) * self.hop_length
         cut = (begin * self._ratio(0) - low * left) * self.hop_length
         return samples[:, cut : cut + (end - begin) * per_frame]
