@@ -156,16 +156,12 @@ def _name(node: dict[str, Any]) -> str:
 def _flops(node: dict[str, Any], name: str) -> int:
     shapes = [shape for _, shape, _ in node["inputs"]]
     size = math.prod(node["outputs"][0][1])
-    if name in ("Matmul", "AddMM", "QuantizedMatmul"):
+    if name in ("Matmul", "AddMM", "QuantizedMatmul", "projection", "quantized_projection"):
         return 2 * size * shapes[0][-1]
     if name == "Convolution":
         *_, input_dilation, _, _ = node["arguments"]
         return 2 * size * math.prod(shapes[1][1:]) // math.prod(input_dilation)
-    if name == "scaled_dot_product_attention":
-        return 4 * math.prod(shapes[0]) * shapes[1][2]
-    if name in ("projection", "quantized_projection"):
-        return 2 * size * shapes[0][-1]
-    if name in ("decode_attention", "cross_attention"):
+    if name.endswith("attention"):
         return 4 * math.prod(shapes[0]) * shapes[1][2]
     if name == "conv_transpose1d":
         return 2 * math.prod(shapes[0]) * math.prod(shapes[1][:2])

@@ -50,6 +50,8 @@ def calls(small: bool = False) -> Iterator[Call]:
         beam = f"bf16, {beams} beam{'s' * (beams > 1)}"
         yield _decode_attention(f"NLLB, {beam}", beams, heads, target)
         yield _cross_attention(f"NLLB, {beam}", beams, heads, source)
+        for length in (source, 20 * source):
+            yield _quantized_cross_attention(f"NLLB, {beam}, 8 bits", beams, heads, length)
     yield _decode_attention("XTTS, bf16", 1, heads, 2 * target if small else 400)
     yield _residual_layer_norm("NLLB, bf16", width)
     for dtype, title in ((bf16, "bf16"), (mx.float32, "fp32")):
@@ -101,7 +103,7 @@ def _projection(
     ) -> mx.array:  # fmt: skip
         return kernels.projection(
             x,
-            kernels.QuantizedWeight(*weights, 64, bits) if bits else weights[0],
+            kernels.QuantizedArray(*weights, 64, bits) if bits else weights[0],
             bias,
             norm=kernels.Norm(scale, shift, 1e-5) if norm else None,
             relu=relu,
@@ -144,6 +146,19 @@ def _cross_attention(where: str, beams: int, heads: int, length: int) -> Call:
         kernels.cross_attention,
         lambda y: y,
     )
+
+
+def _quantized_cross_attention(where: str, beams: int, heads: int, length: int) -> Call:
+    def make() -> tuple[mx.array, Arrays]:
+        pair = [kernels.QuantizedArray.of(_normal(1, heads, length, 64)) for _ in range(2)]
+        return _normal(1, heads, beams, 64), [a for array in pair for a in array.arrays]
+
+    def run(x: mx.array, *arrays: mx.array) -> mx.array:
+        keys, values = (kernels.QuantizedArray(*arrays[i : i + 3], 64, 8) for i in (0, 3))
+        return kernels.quantized_cross_attention(x, keys, values)
+
+    name = "quantized_cross_attention"
+    return Call(name, f"{where}, {length} slots", make, run, lambda y: y)
 
 
 def _residual_layer_norm(where: str, dims: int) -> Call:

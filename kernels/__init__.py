@@ -15,7 +15,14 @@ from .argmax import argmax, argmax_ops
 from .conv_transpose1d import OPERATION as _CONV_TRANSPOSE1D
 from .conv_transpose1d import conv_transpose1d, conv_transpose1d_ops
 from .cross_attention import OPERATION as _CROSS_ATTENTION
-from .cross_attention import cross_attention, cross_attention_backend, cross_attention_ops
+from .cross_attention import QUANTIZED_OPERATION as _QUANTIZED_CROSS_ATTENTION
+from .cross_attention import (
+    cross_attention,
+    cross_attention_backend,
+    cross_attention_ops,
+    quantized_cross_attention,
+    quantized_cross_attention_ops,
+)
 from .decode_attention import OPERATION as _DECODE_ATTENTION
 from .decode_attention import decode_attention, decode_attention_backend, decode_attention_ops
 from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
@@ -27,13 +34,15 @@ from .lstm import OPERATION as _LSTM
 from .lstm import lstm, lstm_ops
 from .projection import OPERATION as PROJECTION
 from .projection import QUANTIZED_OPERATION as QUANTIZED_PROJECTION
-from .projection import Norm, QuantizedWeight, projection, projection_ops
+from .projection import Norm, projection, projection_ops
+from .quantized import QuantizedArray
 from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
 from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
 
 OPERATIONS = (
     _DECODE_ATTENTION,
     _CROSS_ATTENTION,
+    _QUANTIZED_CROSS_ATTENTION,
     PROJECTION,
     QUANTIZED_PROJECTION,
     _RESIDUAL_LAYER_NORM,
@@ -53,7 +62,7 @@ __all__ = [
     "BackendNotAvailableError",
     "Choice",
     "Norm",
-    "QuantizedWeight",
+    "QuantizedArray",
     "argmax",
     "argmax_ops",
     "conv_transpose1d",
@@ -73,6 +82,8 @@ __all__ = [
     "lstm_ops",
     "projection",
     "projection_ops",
+    "quantized_cross_attention",
+    "quantized_cross_attention_ops",
     "residual_layer_norm",
     "residual_layer_norm_ops",
     "use",

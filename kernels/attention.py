@@ -7,6 +7,7 @@ import math
 import mlx.core as mx
 
 from .dispatch import DTYPES, Backend, Kernel, expect_shape
+from .quantized import QuantizedArray
 
 MAX_QUERIES = 8
 """Tokens that one dispatch serves: each of them takes registers in every lane."""
@@ -15,11 +16,13 @@ HEAD_DIMS = (64, 128)
 SHAPES = f"at most {MAX_QUERIES} tokens, heads of {' or '.join(map(str, HEAD_DIMS))}, one dtype"
 
 
-def check(queries: mx.array, keys: mx.array, values: mx.array) -> None:
+def check(
+    queries: mx.array, keys: mx.array | QuantizedArray, values: mx.array | QuantizedArray
+) -> None:
     """Raise a ValueError unless keys and values are those of the queries' sentences and heads."""
     for name, array in (("queries", queries), ("keys", keys)):
-        if array.ndim != 4:
-            raise ValueError(f"{name} has {array.ndim} axes: expected 4")
+        if len(array.shape) != 4:
+            raise ValueError(f"{name} has {len(array.shape)} axes: expected 4")
     batch, heads, _, dims = queries.shape
     length = keys.shape[2]
     expect_shape("keys", keys, (batch, heads, length, dims))
@@ -37,9 +40,7 @@ def applies(queries: mx.array, *others: mx.array) -> bool:
     )
 
 
-def dispatch(
-    kernel: Kernel, backend: Backend, inputs: list[mx.array], **template: bool
-) -> mx.array:
+def dispatch(kernel: Kernel, backend: Backend, inputs: list[mx.array], **template: int) -> mx.array:
     """Run an attention kernel, whose first input are the queries."""
     queries = inputs[0]
     batch, heads, tokens, dims = queries.shape

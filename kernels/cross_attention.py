@@ -6,6 +6,7 @@ import mlx.core as mx
 
 from . import attention
 from .dispatch import Backend, Kernel, Operation, expect_shape
+from .quantized import QuantizedArray
 
 KERNEL = Kernel(
     "cross_attention",
@@ -13,7 +14,21 @@ KERNEL = Kernel(
     outputs=("out",),
     headers=("attention.h",),
 )
+QUANTIZED = Kernel(
+    "quantized_cross_attention",
+    inputs=(
+        "queries",
+        *("keys", "key_scales", "key_offsets"),
+        *("values", "value_scales", "value_offsets"),
+        "mask",
+    ),
+    outputs=("out",),
+    headers=("attention.h", "quantized.h"),
+)
 OPERATION = Operation("cross_attention", (KERNEL,), attention.SHAPES)
+QUANTIZED_OPERATION = Operation(
+    "quantized_cross_attention", (QUANTIZED,), f"{attention.SHAPES}, 4 or 8 bits"
+)
 
 
 def cross_attention(
@@ -36,17 +51,34 @@ def cross_attention(
         ValueError: the shapes do not belong together, or the mask is not boolean.
     """
     attention.check(queries, keys, values)
-    shape = (queries.shape[0], 1, 1, keys.shape[2])
-    if mask is not None:
-        expect_shape("mask", mask, shape)
-        if mask.dtype != mx.bool_:
-            raise ValueError(f"mask is of {mask.dtype}: expected booleans")
+    _check_mask(mask, queries, keys)
     backend = cross_attention_backend(queries, keys, values)
     if backend == "ops":
         return cross_attention_ops(queries, keys, values, mask=mask)
-    if mask is None:
-        mask = mx.broadcast_to(_EVERYWHERE, shape)  # one byte in memory, of stride 0
+    mask = _everywhere(queries, keys) if mask is None else mask
     return attention.dispatch(KERNEL, backend, [queries, keys, values, mask])
+
+
+def quantized_cross_attention(
+    queries: mx.array,
+    keys: QuantizedArray,
+    values: QuantizedArray,
+    *,
+    mask: mx.array | None = None,
+) -> mx.array:
+    """`cross_attention` over a source's keys and values of 4 or 8 bits: less memory to read."""
+    attention.check(queries, keys, values)
+    _check_mask(mask, queries, keys)
+    alike = (keys.group_size, keys.bits) == (values.group_size, values.bits)
+    applies = alike and keys.fits(queries.dtype) and values.fits(queries.dtype)
+    backend = QUANTIZED_OPERATION.backend(
+        applies and attention.applies(queries) and 0 not in keys.shape
+    )
+    if backend == "ops":
+        return quantized_cross_attention_ops(queries, keys, values, mask=mask)
+    mask = _everywhere(queries, keys) if mask is None else mask
+    inputs = [queries, *keys.arrays, *values.arrays, mask]
+    return attention.dispatch(QUANTIZED, backend, inputs, **keys.constants)
 
 
 def cross_attention_backend(*arrays: mx.array) -> Backend:
@@ -61,4 +93,27 @@ def cross_attention_ops(
     return attention.attend_ops(queries, keys, values, mask)
 
 
+def quantized_cross_attention_ops(
+    queries: mx.array,
+    keys: QuantizedArray,
+    values: QuantizedArray,
+    *,
+    mask: mx.array | None = None,
+) -> mx.array:
+    """`quantized_cross_attention` in plain MLX."""
+    return attention.attend_ops(queries, keys.dequantized(), values.dequantized(), mask)
+
+
+def _check_mask(mask: mx.array | None, queries: mx.array, keys: mx.array | QuantizedArray) -> None:
+    if mask is not None:
+        expect_shape("mask", mask, (queries.shape[0], 1, 1, keys.shape[2]))
+        if mask.dtype != mx.bool_:
+            raise ValueError(f"mask is of {mask.dtype}: expected booleans")
+
+
 _EVERYWHERE = mx.array(True)
+
+
+def _everywhere(queries: mx.array, keys: mx.array | QuantizedArray) -> mx.array:
+    """A mask that masks nothing: one byte in memory, of stride 0."""
+    return mx.broadcast_to(_EVERYWHERE, (queries.shape[0], 1, 1, keys.shape[2]))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import mlx.core as mx
 
@@ -192,7 +192,14 @@ class use:
         _choice = self._before
 
 
-def expect_shape(name: str, array: mx.array, shape: Sequence[int]) -> None:
+class Shaped(Protocol):
+    """An array, or what stands for one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+def expect_shape(name: str, array: Shaped, shape: Sequence[int]) -> None:
     """Raise a ValueError that names the array if it has another shape."""
     if tuple(array.shape) != tuple(shape):
         raise ValueError(f"{name} has the shape {tuple(array.shape)}: expected {tuple(shape)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import mlx.core as mx
 
 from .dispatch import DTYPES, Kernel, Operation, expect_shape, scalar
+from .quantized import QuantizedArray
 
 MAX_ROWS = 8
 """Rows that one dispatch serves: each of them takes registers in every lane."""
@@ -34,25 +34,6 @@ OPERATION = Operation("projection", (DENSE,), SHAPES)
 QUANTIZED_OPERATION = Operation("quantized_projection", (QUANTIZED,), f"{SHAPES}, 4 or 8 bits")
 
 
-@dataclass(frozen=True)
-class QuantizedWeight:
-    """A weight in MLX's affine quantisation, as `mx.quantize` makes it."""
-
-    packed: mx.array
-    """(outputs, inputs · bits / 32), uint32."""
-    scales: mx.array
-    """(outputs, inputs / group_size)."""
-    offsets: mx.array
-    """As `scales`; MLX calls them biases."""
-    group_size: int
-    bits: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(outputs, inputs)."""
-        return self.packed.shape[0], self.scales.shape[1] * self.group_size
-
-
 class Norm(NamedTuple):
     """A layer norm."""
 
@@ -65,7 +46,7 @@ class Norm(NamedTuple):
 
 def projection(
     x: mx.array,
-    weight: mx.array | QuantizedWeight,
+    weight: mx.array | QuantizedArray,
     bias: mx.array | None = None,
     *,
     norm: Norm | None = None,
@@ -102,18 +83,12 @@ def projection(
         if array is not None:
             expect_shape(name, array, shape)
             given.append(array)
-    if isinstance(weight, QuantizedWeight):
+    if isinstance(weight, QuantizedArray):
         operation, kernel = QUANTIZED_OPERATION, QUANTIZED
-        expect_shape("packed", weight.packed, (outputs, inputs * weight.bits // 32))
-        expect_shape("offsets", weight.offsets, weight.scales.shape)
-        weights = [weight.packed, weight.scales, weight.offsets]
-        constants = {"GROUP_SIZE": weight.group_size, "BITS": weight.bits}
-        given += weights[1:]
-        applies = weight.bits in (4, 8) and weight.packed.dtype == mx.uint32
+        weights, constants, applies = list(weight.arrays), weight.constants, weight.fits(x.dtype)
     else:
         operation, kernel = OPERATION, DENSE
-        weights, constants, applies = [weight], {}, True
-        given.append(weight)
+        weights, constants, applies = [weight], {}, weight.dtype == x.dtype
     rows = x.size // max(1, inputs)
     applies = applies and x.dtype in DTYPES and all(array.dtype == x.dtype for array in given)
     backend = operation.backend(applies and 1 <= rows <= MAX_ROWS and outputs > 0 and inputs > 0)
@@ -152,7 +127,7 @@ def projection(
 
 def projection_ops(
     x: mx.array,
-    weight: mx.array | QuantizedWeight,
+    weight: mx.array | QuantizedArray,
     bias: mx.array | None = None,
     *,
     norm: Norm | None = None,
@@ -162,12 +137,10 @@ def projection_ops(
     """`projection` in plain MLX."""
     if norm is not None:
         x = mx.fast.layer_norm(x, *norm)
-    if isinstance(weight, QuantizedWeight):
+    if isinstance(weight, QuantizedArray):
         x = mx.quantized_matmul(
             x,
-            weight.packed,
-            weight.scales,
-            weight.offsets,
+            *weight.arrays,
             transpose=True,
             group_size=weight.group_size,
             bits=weight.bits,

@@ -41,7 +41,7 @@ def project(
     return x if residual is None else residual + x
 
 
-def _weight(linear: nn.Module) -> mx.array | kernels.QuantizedWeight | None:
+def _weight(linear: nn.Module) -> mx.array | kernels.QuantizedArray | None:
     """What the kernels take, or None where none of them is to run or the layer is another."""
     if type(linear) is nn.Linear and kernels.PROJECTION.backend(True) != "ops":
         return linear.weight
@@ -50,7 +50,7 @@ def _weight(linear: nn.Module) -> mx.array | kernels.QuantizedWeight | None:
         and kernels.QUANTIZED_PROJECTION.backend(True) != "ops"
         and linear.mode == "affine"
     ):
-        return kernels.QuantizedWeight(
+        return kernels.QuantizedArray(
             linear.weight, linear.scales, linear.biases, linear.group_size, linear.bits
         )
     return None

@@ -13,7 +13,13 @@ import mlx.core as mx
 
 from mlx_speak import kernels
 
-from .attention import attention_cases, cross_attention, decode_attention
+from .attention import (
+    attention_cases,
+    cross_attention,
+    decode_attention,
+    quantized_attention_cases,
+    quantized_cross_attention,
+)
 from .best import argmax, argmax_cases
 from .case import DTYPES, NAMES, Case, float64, normal
 from .convolution import conv_transpose1d, conv_transpose1d_cases
@@ -26,6 +32,7 @@ from .spectral import istft, istft_cases
 SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "decode_attention": lambda: attention_cases(decode_attention),
     "cross_attention": lambda: attention_cases(cross_attention),
+    "quantized_cross_attention": quantized_attention_cases,
     "projection": projection_cases,
     "quantized_projection": quantized_cases,
     "residual_layer_norm": norm_cases,
@@ -44,6 +51,10 @@ SMALL: dict[str, list[Case]] = {
     "cross_attention": [
         cross_attention(21, tokens=3, masked=True),
         cross_attention(5, mx.float16, heads=1),
+    ],
+    "quantized_cross_attention": [
+        quantized_cross_attention(21, tokens=3, masked=True),
+        quantized_cross_attention(5, mx.bfloat16, bits=4, group_size=64, dims=128),
     ],
     "projection": [
         projection(70, rows=3, norm=True, relu=True),
@@ -73,6 +84,7 @@ variants of an optional mask, one fp32 and one 16-bit dtype each."""
 LENGTHS: dict[str, Callable[..., Case]] = {
     "decode_attention": decode_attention,
     "cross_attention": cross_attention,
+    "quantized_cross_attention": quantized_cross_attention,
     "projection": projection,
     "quantized_projection": quantized_projection,
     "residual_layer_norm": residual_layer_norm,

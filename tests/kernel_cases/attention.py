@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -13,7 +14,7 @@ from .case import DTYPES, NAMES, Array, Case, float64, normal
 
 
 def attended(
-    queries: mx.array, keys: Sequence[mx.array], values: Sequence[mx.array], mask: Array | None
+    queries: mx.array, keys: Sequence[Any], values: Sequence[Any], mask: Array | None
 ) -> Array:
     """Softmax attention in float64; `mask` broadcast to (batch, heads, queries, slots)."""
     q = float64(queries)
@@ -81,6 +82,8 @@ def cross_attention(
     batch: int = 2,
     heads: int = 1,
     masked: bool = False,
+    bits: int | None = None,
+    group_size: int = 32,
 ) -> Case:
     queries = projected(batch, heads, tokens, dims, dtype=dtype, seed=length)[0]
     keys, values = (
@@ -91,10 +94,18 @@ def cross_attention(
         lengths = np.maximum(1, length // (1 + np.arange(batch)))
         mask = (np.arange(length) >= length - lengths[:, None])[:, None, None]
         options["mask"] = mx.array(mask)
+    name = f"cross {NAMES[dtype]} {batch}x{heads}x{tokens}x{dims} over {length}, masked={masked}"
+    calls = kernels.cross_attention, kernels.cross_attention_ops
+    if bits:
+        name += f", {bits} bits by {group_size}"
+        calls = kernels.quantized_cross_attention, kernels.quantized_cross_attention_ops
+        keys, values = (
+            kernels.QuantizedArray.of(array, group_size=group_size, bits=bits)
+            for array in (keys, values)
+        )
     return Case(
-        f"cross {NAMES[dtype]} {batch}x{heads}x{tokens}x{dims} over {length}, masked={masked}",
-        kernels.cross_attention,
-        kernels.cross_attention_ops,
+        name,
+        *calls,
         (queries, keys, values),
         options,
         (attended(queries, [keys], [values], mask),),
@@ -105,6 +116,23 @@ def cross_attention(
 EDGES = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 300)
 """One, and what lies below, at and above the number of SIMD groups, their width and a cache's
 growth; odd; large."""
+
+
+def quantized_cross_attention(
+    length: int, dtype: mx.Dtype = mx.float32, *, bits: int = 8, **options: Any
+) -> Case:
+    return cross_attention(length, dtype, bits=bits, **options)
+
+
+def quantized_attention_cases() -> Iterator[Case]:
+    for dtype in DTYPES:
+        for bits in (4, 8):
+            for length in (1, 16, 33, 97):
+                yield quantized_cross_attention(length, dtype, bits=bits)
+        yield quantized_cross_attention(37, dtype, tokens=8, dims=128, heads=3, masked=True)
+    for tokens in (2, 4, 5):
+        yield quantized_cross_attention(40, tokens=tokens, masked=True, group_size=64)
+        yield quantized_cross_attention(9, tokens=tokens, bits=4, dims=128, group_size=128)
 
 
 def attention_cases(case: Callable[..., Case]) -> Iterator[Case]:

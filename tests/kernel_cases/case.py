@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from mlx_speak.kernels import QuantizedArray
 
 Array = np.ndarray[Any, Any]
 
@@ -61,7 +62,13 @@ class Case:
         return None
 
 
-def float64(x: mx.array) -> Array:
+def float64(x: mx.array | QuantizedArray) -> Array:
+    """The numbers of an array as they are: of a quantised one, what its codes stand for."""
+    if isinstance(x, QuantizedArray):
+        codes = np.array(x.packed)[..., None] >> np.arange(0, 32, x.bits, dtype=np.uint32)
+        codes = (codes & (2**x.bits - 1)).reshape(*x.scales.shape, x.group_size)
+        exact = codes * float64(x.scales)[..., None] + float64(x.offsets)[..., None]
+        return exact.reshape(x.shape)
     return np.array(x if x.dtype == mx.uint32 else x.astype(mx.float32)).astype(np.float64)
 
 

@@ -32,18 +32,14 @@ def quantized_projection(
     """`inputs` are rounded up to whole groups."""
     inputs = -(-inputs // group_size) * group_size
     dense = normal(outputs, inputs, dtype=dtype, seed=inputs) / float(np.sqrt(inputs))
-    packed, scales, offsets = mx.quantize(dense, group_size, bits)
-    weight = kernels.QuantizedWeight(packed, scales, offsets, group_size, bits)
-    codes = np.array(packed)[..., None] >> np.arange(0, 32, bits, dtype=np.uint32)
-    codes = (codes & (2**bits - 1)).reshape(outputs, -1, group_size)
-    exact = codes * float64(scales)[..., None] + float64(offsets)[..., None]
+    weight = kernels.QuantizedArray.of(dense, group_size=group_size, bits=bits)
     name = f"{bits} bits by {group_size}, {inputs}"
-    return _case(name, weight, exact.reshape(outputs, inputs), inputs, dtype, **options)
+    return _case(name, weight, float64(weight), inputs, dtype, **options)
 
 
 def _case(
     name: str,
-    weight: mx.array | kernels.QuantizedWeight,
+    weight: mx.array | kernels.QuantizedArray,
     exact: Array,
     inputs: int,
     dtype: mx.Dtype,
@@ -82,7 +78,7 @@ def _case(
         dtype,
         # Sums of codes up to 255 times the inputs and of the offsets all but cancel each other; in
         # plain MLX on the CPU they are sums in the dtype.
-        6.0 if isinstance(weight, kernels.QuantizedWeight) else 1.0,
+        6.0 if isinstance(weight, kernels.QuantizedArray) else 1.0,
     )
 
 

@@ -69,6 +69,21 @@ BUGS = [
         **READ),
     Bug("cross_attention", "cross_attention.metal", "own_values + slot", "own_keys + slot"),
     Bug("cross_attention", "cross_attention.metal", "own_out + t * heads * HEAD_DIM", "own_out"),
+    *(Bug("quantized_cross_attention", "quantized.h", right, wrong) for right, wrong in (
+        ("BITS * (index % PER_WORD)", "0"),
+        ("index / GROUP_SIZE", "0"),
+        ("(1u << BITS) - 1u", "127u"),
+        ("* float(code) +", "* float(code) -"),
+    )),
+    *(Bug("quantized_cross_attention", "quantized_cross_attention.metal", right, wrong, **how)
+      for right, wrong, how in (
+        ("own_key_offsets + slot * key_offsets_strides[2]", "own_key_offsets", {}),
+        ("own_value_scales + slot", "own_key_scales + slot", {}),
+        ("sentence * value_scales_strides[0]", "0", {}),
+        ("continue;", "", {}),
+        ("slot < source_length", "slot <= source_length", READ),
+        ("own_out + t * heads", "own_out + (t + 4) * heads", WRITE),
+    )),
     Bug("residual_layer_norm", "reduction.h", BARRIER, "", **RACE),
     Bug("residual_layer_norm", "reduction.h", "shared[group] =", "shared[group + 1] =", **WRITE),
     Bug("residual_layer_norm", "reduction.h", "if (lane == 0)", "if (lane == 0 && value != 0.0f)"
