@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from .errors import MissingExtraError, OutputError
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .errors import OutputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from .stats import Record
     from .utterance import Times
 
@@ -27,7 +29,16 @@ _COLORS = {name: color for name, _, _, color in STAGES}
 _TITLE = 46  # characters of a sentence
 
 
-def waterfall(records: list[Record], path: str | PathLike[str] | None = None) -> Figure:
+class Picture(Figure):
+    """A figure that shows itself in a notebook, whatever matplotlib is set up for there."""
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.savefig(data, dpi=110)
+        return data.getvalue()
+
+
+def waterfall(records: list[Record], path: str | PathLike[str] | None = None) -> Picture:
     """Sentences from top to bottom, time from left to right.
 
     Args:
@@ -35,16 +46,10 @@ def waterfall(records: list[Record], path: str | PathLike[str] | None = None) ->
         path: where to save the picture.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
         OutputError: the picture cannot be written there.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing a waterfall", "plots") from error
     shown = [record for record in records if record.times.finished is not None]
-    figure = Figure(figsize=(11, 1.4 + 0.32 * max(len(shown), 1)), layout="constrained")
+    figure = Picture(figsize=(11, 1.4 + 0.32 * max(len(shown), 1)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     start = min((record.times.seen for record in shown), default=0.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from .errors import MissingExtraError
 from .utterance import Times, Utterance
 
 if TYPE_CHECKING:
@@ -125,8 +126,10 @@ class Stats:
         Raises:
             MissingExtraError: matplotlib is not installed.
         """
-        from .plots import waterfall
-
+        try:
+            from .plots import waterfall
+        except ImportError as error:
+            raise MissingExtraError("drawing a waterfall", "plots") from error
         return waterfall(list(self.records), path)
 
     def __str__(self) -> str:
