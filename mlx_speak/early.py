@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from .languages import Language
+from .protocols import Speaks, Translates
 from .scheduler import Scheduler, Task
-from .speech import Speaker, Voice
+from .speech import Speaker
 from .text.clauses import CLAUSE_LENGTH, clauses_end
 from .text.reading import read_aloud
-from .translation import Translation, Translator
+from .translation import Translation
 
 T = TypeVar("T")
 Level = Literal["off", "economy", "balanced", "eager"]
@@ -72,8 +73,8 @@ class EarlyStart:
     def __init__(
         self,
         scheduler: Scheduler,
-        translator: Translator | None,
-        voice: Voice,
+        translator: Translates | None,
+        voice: Speaks,
         source: Language,
         target: Language,
         speaker: str | Speaker | None,

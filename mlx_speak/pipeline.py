@@ -28,13 +28,13 @@ from .early import Level
 from .errors import UnknownLanguageError
 from .languages import Language
 from .player import Player, Track
+from .protocols import Speaks, Translates
 from .run import Run
 from .scheduler import Pace, Scheduler, shared_scheduler
-from .speech import Speaker, Voice
+from .speech import Speaker
 from .speech.voice import FASTEST, check_speed
 from .stats import Stats
 from .text import Placeholders, TextEvent
-from .translation import Translator
 from .utterance import Utterance
 
 
@@ -42,8 +42,9 @@ class Pipeline:
     """Speaks a stream of text as it arrives, translated if a translator is given.
 
     Args:
-        translator: from `load_translator`, or None to speak the text as it is.
-        voice: from `load_voice`.
+        translator: from `load_translator`, or one of your own, see `protocols`; None to speak the
+            text as it is.
+        voice: from `load_voice`, or likewise.
         source: language of the text; may be left out where the translator knows only one.
         target: language of the speech; likewise. Without a translator the speech is in `source`.
         output: "speakers", a .wav path, "null", "silent" (a listener without ears), a list of
@@ -72,14 +73,14 @@ class Pipeline:
 
     def __init__(
         self,
-        translator: Translator | None,
-        voice: Voice,
+        translator: Translates | None,
+        voice: Speaks,
         source: str | Language | None = None,
         target: str | Language | None = None,
         output: OutputSpec = "speakers",
         *,
         speaker: str | Speaker | None = None,
-        fallback: Voice | None = None,
+        fallback: Speaks | None = None,
         speed: float = 1.0,
         early: Level = "balanced",
         catch_up: CatchUp | None = None,
@@ -225,8 +226,8 @@ class Pipeline:
 
 
 def _able(
-    voice: Voice, fallback: Voice | None, speaker: str | Speaker | None, language: Language
-) -> tuple[Voice, Voice | None, str | Speaker | None]:
+    voice: Speaks, fallback: Speaks | None, speaker: str | Speaker | None, language: Language
+) -> tuple[Speaks, Speaks | None, str | Speaker | None]:
     """Who speaks a language, who does should that fail, and as whom.
 
     Raises:

@@ -16,7 +16,8 @@ from .utterance import Utterance
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
-    from .speech import Speaker, Voice
+    from .protocols import Speaks
+    from .speech import Speaker
 
 
 class Synthesis:
@@ -63,7 +64,7 @@ class Synthesis:
                 raise error from None
 
     def _speak_as(
-        self, voice: Voice, text: str, speaker: str | Speaker | None
+        self, voice: Speaks, text: str, speaker: str | Speaker | None
     ) -> Iterator[Audio | None]:
         rate = self._pipe.voice.sample_rate
         for audio in voice.steps(text, self._pipe.target, speaker, self._utterance.speed):
