@@ -179,7 +179,8 @@ class Espeak:
 
     def _collect(self, samples, count: int, events) -> int:
         if samples and count:
-            self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            # Not `np.ctypeslib.as_array`, which keeps a type for every length it has seen.
+            self._samples.append(np.frombuffer(ctypes.string_at(samples, 2 * count), np.int16))
         return 0
 
 

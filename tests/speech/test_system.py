@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +181,20 @@ def test_without_espeak_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_each_system_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert isinstance(load(), SayVoice)
+
+
+def test_espeak_keeps_nothing_of_what_it_spoke(espeak_voice: EspeakVoice) -> None:
+    """A voice that speaks all day: of two hundred lengths of sound nothing stays in Python."""
+    texts = ["word " * (1 + n % 20) + "a" * (1 + n // 20) for n in range(200)]
+    for text in texts[:5]:
+        espeak_voice.generate(text, "pt")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for text in texts:
+            espeak_voice.generate(text, "pt")
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50_000  # a kilobyte a sentence would be four times as much
