@@ -56,6 +56,8 @@ def calls(small: bool = False) -> Iterator[Call]:
     yield _residual_layer_norm("NLLB, bf16", width)
     for dtype, title in ((bf16, "bf16"), (mx.float32, "fp32")):
         yield _argmax(f"NLLB, {title}", vocabulary, dtype)
+    for k in (8, 50):
+        yield _top_k(f"NLLB, bf16, {vocabulary} logits", vocabulary, k)
     for length in (6,) if small else (60, 140):
         yield _lstm(f"Kokoro, {length} steps, fp32", length, width // 4)
     for rows, channels in ((24, 64), (60, 32)) if small else ((800, 256), (4800, 128)):
@@ -178,6 +180,17 @@ def _argmax(where: str, vocabulary: int, dtype: mx.Dtype) -> Call:
         return _normal(1, vocabulary, dtype=dtype), []
 
     return Call("argmax", f"{where}, {vocabulary} logits", make, kernels.argmax)
+
+
+def _top_k(where: str, vocabulary: int, k: int) -> Call:
+    def make() -> tuple[mx.array, Arrays]:
+        return _normal(1, vocabulary), []
+
+    def run(x: mx.array) -> mx.array:
+        values, places = kernels.top_k(x, k)
+        return mx.depends([places], [values])[0]
+
+    return Call("top_k", f"{where}, k = {k}", make, run)
 
 
 def _lstm(where: str, length: int, hidden: int) -> Call:

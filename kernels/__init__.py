@@ -38,6 +38,8 @@ from .projection import Norm, projection, projection_ops
 from .quantized import QuantizedArray
 from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
 from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
+from .top_k import OPERATION as _TOP_K
+from .top_k import top_k, top_k_ops
 
 OPERATIONS = (
     _DECODE_ATTENTION,
@@ -47,6 +49,7 @@ OPERATIONS = (
     QUANTIZED_PROJECTION,
     _RESIDUAL_LAYER_NORM,
     _ARGMAX,
+    _TOP_K,
     _LSTM,
     _INSTANCE_NORM,
     _CONV_TRANSPOSE1D,
@@ -86,5 +89,7 @@ __all__ = [
     "quantized_cross_attention_ops",
     "residual_layer_norm",
     "residual_layer_norm_ops",
+    "top_k",
+    "top_k_ops",
     "use",
 ]

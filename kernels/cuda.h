@@ -24,6 +24,12 @@ typedef unsigned short ushort;
 #define thread_index_in_simdgroup (thread_index_in_threadgroup % 32u)
 #define simdgroup_index_in_threadgroup (thread_index_in_threadgroup / 32u)
 
+template <class T>
+METAL_FUNC T as_type(float x) {
+  static_assert(sizeof(T) == sizeof(float) && T(-1) > T(0), "an unsigned word");
+  return __float_as_uint(x);
+}
+
 enum class mem_flags { mem_none, mem_device, mem_threadgroup };
 METAL_FUNC void threadgroup_barrier(mem_flags) { __syncthreads(); }
 METAL_FUNC void simdgroup_barrier(mem_flags) { __syncwarp(); }
@@ -65,6 +71,15 @@ METAL_FUNC T simd_min(T value) {
     value = metal::min(value, __shfl_xor_sync(ALL_LANES, value, step));
   }
   return value;
+}
+template <class T>
+METAL_FUNC T simd_prefix_exclusive_sum(T value) {
+  T sum = value;
+  for (uint step = 1; step < 32; step *= 2) {
+    const T before = __shfl_up_sync(ALL_LANES, sum, step);
+    sum += thread_index_in_simdgroup >= step ? before : T(0);
+  }
+  return sum - value;
 }
 
 #define thread

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from ..kernels import top_k
+
 
 def penalize_repetition(scores: mx.array, input_ids: mx.array, penalty: float) -> mx.array:
     """Make the tokens that a sequence already has less likely, each of them once.
@@ -55,53 +57,6 @@ def ban_repeated_ngrams(scores: mx.array, input_ids: mx.array, size: int) -> mx.
     # The minimum, since a token may end several windows of which only one forbids it.
     flat = flat.at[mx.arange(len(ids))[:, None], last].minimum(banned.astype(scores.dtype))
     return flat.reshape(scores.shape)
-
-
-def top_k(scores: mx.array, k: int) -> tuple[mx.array, mx.array]:
-    """The best scores of each row and where they stand, best first.
-
-    Sorting 256,000 scores takes a hundred times as long as finding their maximum. The best k lie
-    in the k blocks with the highest maxima, so only those blocks are sorted.
-
-    Args:
-        scores: (..., vocab_size).
-        k: how many; at most vocab_size.
-
-    Returns:
-        Scores (..., k) and indices (..., k).
-    """
-    size = scores.shape[-1]
-    whole = size // _BLOCK
-    if whole <= k:
-        return _sorted_top_k(scores, k)
-    blocks = scores[..., : whole * _BLOCK].reshape(*scores.shape[:-1], whole, _BLOCK)
-    maxima = blocks.max(axis=-1)
-    if size % _BLOCK:
-        rest = scores[..., whole * _BLOCK :].max(axis=-1, keepdims=True)
-        maxima = mx.concatenate([maxima, rest], axis=-1)
-    _, best = _sorted_top_k(maxima, k)
-    indices = (best[..., None] * _BLOCK + mx.arange(_BLOCK, dtype=best.dtype)).flatten(-2)
-    inside = mx.take_along_axis(scores, mx.minimum(indices, size - 1), axis=-1)
-    found, order = _sorted_top_k(mx.where(indices < size, inside, -mx.inf), k)
-    return found, mx.take_along_axis(indices, order, axis=-1)
-
-
-# Scores a block; near the square root of the largest vocabularies, so that both sorts are short.
-_BLOCK = 256
-
-
-def _sorted_top_k(scores: mx.array, k: int) -> tuple[mx.array, mx.array]:
-    """`top_k` of rows that are short enough to be partitioned whole."""
-    indices = mx.arange(scores.shape[-1], dtype=mx.uint32)
-    if k < scores.shape[-1]:
-        indices = mx.argpartition(-scores, k - 1, axis=-1)[..., :k]
-        # In their order of old, so that of equals the first one stays first.
-        indices = mx.sort(indices, axis=-1)
-        scores = mx.take_along_axis(scores, indices, axis=-1)
-    else:
-        indices = mx.broadcast_to(indices, scores.shape)
-    order = mx.argsort(-scores, axis=-1)
-    return mx.take_along_axis(scores, order, -1), mx.take_along_axis(indices, order, -1)
 
 
 def warp(scores: mx.array, temperature: float, k: int, p: float) -> mx.array:

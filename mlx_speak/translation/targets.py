@@ -9,8 +9,8 @@ from typing import TypeAlias
 import mlx.core as mx
 import numpy as np
 
+from ..kernels import top_k
 from ..nn.cache import KeyValueCache
-from ..nn.sampling import top_k
 from .nllb_model import NLLB, Caches, Memory
 
 

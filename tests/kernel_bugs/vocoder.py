@@ -58,10 +58,27 @@ _ISTFT = [
     ("istft.metal", "SPECTRA * (ROWS / 2); i", "HOPS * (ROWS / 2); i", {}),
 ]
 
+_TOP_K = [
+    ("top_k.h", BARRIER, "", RACE),
+    ("top_k.h", BARRIER, "", {**RACE, "occurrence": 1}),
+    ("top_k.h", BARRIER, "", {**RACE, "occurrence": 2}),
+    ("top_k.h", "turn = 1 - turn;", "", RACE),
+    ("top_k.h", "~bits : bits | 0x80000000u", "bits : bits | 0x80000000u", {}),
+    ("top_k.h", "PART - 1 - position)", "position)", {}),
+    ("top_k.h", "at += totals[other]", "at += 0", RACE),
+    ("top_k_parts.metal", "begin + position < length", "begin + position <= length", READ),
+    ("top_k_parts.metal", "values[part * k[0]", "values[row * k[0]", RACE),
+    ("top_k_parts.metal", "begin + position_of", "position_of", {}),
+    ("top_k_best.metal", "position < candidates &&", "", READ),
+    ("top_k_best.metal", "= own_indices[position_of<PART>(key)]", "= position_of<PART>(key)", {}),
+    ("top_k_best.metal", "scores[row * k", "scores[row * k + 1", WRITE),
+]
+
 VOCODER = [
     *(Bug("instance_norm", file, right, wrong, **how)
       for file, right, wrong, how in _INSTANCE_NORM),
     *(Bug("conv_transpose1d", file, right, wrong, **how)
       for file, right, wrong, how in _CONV_TRANSPOSE1D),
     *(Bug("istft", file, right, wrong, **how) for file, right, wrong, how in _ISTFT),
+    *(Bug("top_k", file, right, wrong, **how) for file, right, wrong, how in _TOP_K),
 ]  # fmt: skip

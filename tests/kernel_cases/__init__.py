@@ -20,7 +20,7 @@ from .attention import (
     quantized_attention_cases,
     quantized_cross_attention,
 )
-from .best import argmax, argmax_cases
+from .best import argmax, argmax_cases, top_k, top_k_cases
 from .case import DTYPES, NAMES, Case, float64, normal
 from .convolution import conv_transpose1d, conv_transpose1d_cases
 from .instance import instance_norm, instance_norm_cases
@@ -37,6 +37,7 @@ SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "quantized_projection": quantized_cases,
     "residual_layer_norm": norm_cases,
     "argmax": argmax_cases,
+    "top_k": top_k_cases,
     "lstm": lstm_cases,
     "instance_norm": instance_norm_cases,
     "conv_transpose1d": conv_transpose1d_cases,
@@ -66,6 +67,7 @@ SMALL: dict[str, list[Case]] = {
     ],
     "residual_layer_norm": [residual_layer_norm(300), residual_layer_norm(33, mx.bfloat16)],
     "argmax": [argmax(4500), argmax(4500, mx.float16, rows=1, peak=4095)],
+    "top_k": [top_k(4100, last=True), top_k(40, mx.float16, k=33)],
     "lstm": [lstm(4, batch=2), lstm(3, mx.bfloat16, hidden=33)],
     "instance_norm": [
         instance_norm(520, channels=3),
@@ -89,6 +91,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "quantized_projection": quantized_projection,
     "residual_layer_norm": residual_layer_norm,
     "argmax": argmax,
+    "top_k": top_k,
     "lstm": lstm,
     "instance_norm": instance_norm,
     "conv_transpose1d": conv_transpose1d,

@@ -11,6 +11,7 @@ from dataclasses import replace
 import kernel_cases as cases
 import metal_emu
 import mlx.core as mx
+import numpy as np
 import pytest
 from kernel_cases.attention import cross_attention, decode_attention
 from mlx_speak.kernels import dispatch
@@ -141,6 +142,34 @@ def test_argmax_stays_in_the_row_whatever_it_finds(emulated) -> None:
     assert (best < 40).all().item()
 
 
+def test_of_equal_scores_the_first_are_taken(emulated) -> None:
+    """Also where there are more of them than places, and whatever the sign of zero."""
+    rows = mx.array([[0.0, 1.0] * 4, [-0.0, 0.0] * 4, [-float("inf")] * 8])
+    rows = mx.concatenate([rows] * 513, axis=-1)  # two parts, the second of them shorter than k
+    with emulated():
+        values, places = kernels.top_k(rows, 30)
+    assert places.tolist() == [[*range(1, 60, 2)], [*range(30)], [*range(30)]]
+    assert mx.array_equal(values, mx.take_along_axis(rows, places, axis=-1))
+
+
+def test_top_k_stays_in_the_row_whatever_it_finds(emulated) -> None:
+    bits = np.repeat(np.array([[0x7FC00000], [0xFFC00000]], np.uint32), 4104, axis=1)
+    with emulated():
+        _, places = kernels.top_k(mx.array(bits.view(np.float32)), 30)  # NaN of both signs
+    assert all(len(set(row)) == 30 and max(row) < 4104 for row in places.tolist())
+
+
+def test_more_than_the_kernels_hold_runs_in_plain_mlx(emulated) -> None:
+    with emulated() as emulator:
+        kernels.top_k(mx.zeros((1, 5000)), 65)
+        kernels.top_k(mx.zeros((1, 64 * 4096 + 1)), 64)
+        x = mx.zeros((1, 3, 4))
+        kernels.conv_transpose1d(x, mx.zeros((4, 3, 1)), stride=2, groups=4)
+        kernels.conv_transpose1d(x, mx.zeros((4, 5, 4)), stride=1)
+        kernels.istft(*[mx.zeros((1, 3, 41))] * 2, mx.zeros((82, 80)), mx.ones(80), hop_length=20)
+    assert not emulator.executed
+
+
 @pytest.mark.parametrize(
     ("call", "names"),
     [
@@ -164,6 +193,8 @@ def test_argmax_stays_in_the_row_whatever_it_finds(emulated) -> None:
         (lambda q, k, m: kernels.conv_transpose1d(k[0], m[0], stride=1), "weight"),
         (lambda q, k, m: kernels.conv_transpose1d(k[0], k[0], k[0], stride=1), "bias"),
         (lambda q, k, m: kernels.conv_transpose1d(k[0], k[0], stride=1, padding=5), "padding of 5"),
+        (lambda q, k, m: kernels.top_k(mx.zeros((2, 3)), 4), "scores"),
+        (lambda q, k, m: kernels.top_k(mx.zeros((2, 3)), 0), "scores"),
         (lambda q, k, m: kernels.istft(k, k, k, k, hop_length=1), "real has"),
         (lambda q, k, m: kernels.istft(k[0], q[0], k, k, hop_length=1), "imag"),
         (lambda q, k, m: kernels.istft(k[0], k[0], k, k, hop_length=1), "basis"),
