@@ -14,6 +14,7 @@ take two.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -172,6 +173,9 @@ def _flops(node: dict[str, Any], name: str) -> int:
     return 0
 
 
+# By its name: the package has a function of the same.
+_INSTANCE_NORM = importlib.import_module("mlx_speak.kernels.instance_norm")
+
 # One kernel each on a GPU. On the CPU MLX makes several primitives of them, so while a graph is
 # traced they are calls of a kernel that is named as they are and never runs.
 _STAND_INS: dict[str, Any] = {
@@ -182,6 +186,8 @@ _STAND_INS: dict[str, Any] = {
     "contiguous": mx,
     "gelu_approx": nn,
     "leaky_relu": nn,
+    "styled_snake": _INSTANCE_NORM,
+    "styled_leaky_relu": _INSTANCE_NORM,
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import mlx.core as mx
 
@@ -203,6 +203,24 @@ def expect_shape(name: str, array: Shaped, shape: Sequence[int]) -> None:
     """Raise a ValueError that names the array if it has another shape."""
     if tuple(array.shape) != tuple(shape):
         raise ValueError(f"{name} has the shape {tuple(array.shape)}: expected {tuple(shape)}")
+
+
+Pointwise = TypeVar("Pointwise", bound=Callable[..., mx.array])
+
+
+def fused_on_gpu(function: Pointwise) -> Pointwise:
+    """Let a pointwise function of arrays be one kernel of MLX's on a GPU, as a decorator.
+
+    On the CPU, where a compiled function takes a second to build for each layout of its arrays, it
+    is left as it is.
+    """
+    compiled = mx.compile(function, shapeless=True)
+
+    @functools.wraps(function)
+    def call(*arrays: mx.array) -> mx.array:
+        return (function if gpu() is None else compiled)(*arrays)
+
+    return call  # type: ignore[return-value]
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,9 +9,8 @@ together: the signal is read twice, by as many threadgroups as there are parts.
 from __future__ import annotations
 
 import mlx.core as mx
-import mlx.nn as nn
 
-from .dispatch import DTYPES, Kernel, Operation, expect_shape, scalar
+from .dispatch import DTYPES, Kernel, Operation, expect_shape, fused_on_gpu, scalar
 
 GROUPS = 16
 ROWS = 32
@@ -116,14 +115,32 @@ def instance_norm_ops(
     negative_slope: float = 1.0,
     moments: tuple[mx.array, mx.array] | None = None,
 ) -> mx.array:
-    """`instance_norm` in plain MLX."""
-    wide = x.astype(mx.float32)
+    """`instance_norm` in plain MLX: the moments, and the rest as one pointwise function."""
     if moments is None:
+        wide = x.astype(mx.float32)
         moments = mx.mean(wide, axis=1, keepdims=True), mx.var(wide, axis=1, keepdims=True)
-    mean, variance = moments
-    y = (wide - mean) * ((1 + gamma) * mx.rsqrt(variance + eps)) + beta
-    if snake is not None:
-        y = y + mx.square(mx.sin(snake * y)) / snake
-    elif negative_slope != 1:
-        y = nn.leaky_relu(y, negative_slope)
-    return y.astype(x.dtype)
+    if snake is None:
+        return styled_leaky_relu(x, *moments, gamma, beta, scalar(eps), scalar(negative_slope))
+    return styled_snake(x, *moments, gamma, beta, scalar(eps), snake)
+
+
+def _styled(x: mx.array, mean: mx.array, variance: mx.array, gamma: mx.array, beta: mx.array,
+            eps: mx.array) -> mx.array:  # fmt: skip
+    scale = (1 + gamma) * mx.rsqrt(variance + eps)
+    return (x.astype(mx.float32) - mean) * scale + beta
+
+
+@fused_on_gpu
+def styled_snake(x: mx.array, *norm_and_frequency: mx.array) -> mx.array:
+    """Normalise, style, and add the snake: pointwise, with every number of a channel given."""
+    *norm, snake = norm_and_frequency
+    y = _styled(x, *norm)
+    return (y + mx.square(mx.sin(snake * y)) / snake).astype(x.dtype)
+
+
+@fused_on_gpu
+def styled_leaky_relu(x: mx.array, *norm_and_slope: mx.array) -> mx.array:
+    """Normalise, style, and let a leaky ReLU follow: pointwise, as above."""
+    *norm, slope = norm_and_slope
+    y = _styled(x, *norm)
+    return mx.where(y < 0, slope * y, y).astype(x.dtype)

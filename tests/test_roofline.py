@@ -65,7 +65,7 @@ HELD = {
     "NLLB-600M, a token, 8 bits": (293, 138),
     "NLLB-600M, a token, bf16": (218, 135),
     "XTTS v2, a code, bf16": (368, 369),
-    "Kokoro, a second, fp32": (3032, 717),
+    "Kokoro, a second, fp32": (2430, 717),
 }
 
 

@@ -14,6 +14,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from kernel_cases.attention import cross_attention, decode_attention
+from kernel_cases.instance import instance_norm
 from mlx_speak.kernels import dispatch
 
 from mlx_speak import kernels
@@ -140,6 +141,14 @@ def test_argmax_stays_in_the_row_whatever_it_finds(emulated) -> None:
         best = kernels.argmax(rows)
     assert best[1].item() == 0
     assert (best < 40).all().item()
+
+
+def test_pointwise_plain_mlx_is_compiled_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all lengths at once, and to the same result."""
+    cases_of_lengths = [instance_norm(length, snake=False) for length in (7, 30)]
+    monkeypatch.setattr(dispatch, "gpu", lambda: "metal")
+    for case in cases_of_lengths:
+        assert not case.problem(case.operation, arithmetic=1e-5)
 
 
 def test_of_equal_scores_the_first_are_taken(emulated) -> None:
