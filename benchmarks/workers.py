@@ -15,6 +15,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+# transformers looks for a package `kernels`, and would take kernels.py beside this file for it.
+sys.modules.setdefault("kernels", None)  # type: ignore[arg-type]
+
 Make = Callable[..., tuple[Callable[..., Any], str]]
 """Loads an engine; returns the function that answers requests, and what the engine is."""
 

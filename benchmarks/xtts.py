@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from workers import machine, take_turns, use_own_processor, use_threads
 
 HERE = Path(__file__).resolve()
 TESTS = HERE.parents[1] / "tests"
@@ -222,8 +223,6 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     options = parser.parse_args()
-    from workers import machine, take_turns, use_own_processor, use_threads
-
     sys.path.insert(0, str(TESTS))
     import coqui
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import blas
+from .before_mlx import provide_blas_when_needed
 
 if TYPE_CHECKING:
     from mlx_speak.convert import convert as convert
@@ -57,7 +57,7 @@ _HOME = {
 __all__ = sorted([*_HOME, "__version__"])
 
 # MLX's Linux wheel resolves its BLAS when it is first imported, so a faster one must come before.
-blas.provide_when_needed()
+provide_blas_when_needed()
 
 
 def __getattr__(name: str) -> Any:

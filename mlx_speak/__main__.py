@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import SpeakError
-from .languages import Language
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -112,11 +111,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"--keep {arguments.keep:g}: give the minutes, such as --keep 30")
     if arguments.max_lag <= 0:
         parser.error(f"--max-lag {arguments.max_lag:g}: give the seconds, such as --max-lag 60")
-    try:
-        arguments.source = Language.parse(arguments.source)
-        arguments.to = Language.parse(arguments.to)
-    except SpeakError as error:
-        parser.error(str(error))
     return arguments
 
 

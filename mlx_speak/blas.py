@@ -22,6 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from .before_mlx import provide_blas
+
 _SOURCES = [Path(__file__).with_name(name) for name in ("blas.c", "lstm.c")]
 _HEADER = Path(__file__).with_name("lanes.h")
 _COMPILERS = ("cc", "gcc", "clang")
@@ -42,29 +44,9 @@ class Provider(NamedTuple):
     integer: str = "int"
 
 
-class _BeforeMLX:
-    """On `sys.meta_path`, provides when `mlx.core` is looked for: only what needs MLX waits."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "mlx.core" and self in sys.meta_path:
-            sys.meta_path.remove(self)
-            provide()
-
-
-_before_mlx = _BeforeMLX()
-
-
-def provide_when_needed() -> None:
-    """`provide` when MLX is imported, or now, to say so, if it has been."""
-    if "mlx.core" in sys.modules:
-        provide()
-    elif _before_mlx not in sys.meta_path:
-        sys.meta_path.insert(0, _before_mlx)
-
-
 def describe() -> str:
     """The BLAS that MLX's CPU backend uses: its library, kernels and threads."""
-    _before_mlx.find_spec("mlx.core")
+    provide_blas()
     return _description
 
 

@@ -81,9 +81,11 @@ def speak(
         The command's exit status: 1 if a sentence failed.
 
     Raises:
-        SpeakError: a model, speaker or output that there is not.
+        SpeakError: a language, model, speaker or output that there is not.
     """
     failed = 0
+    arguments.source = ms.Language.parse(arguments.source)
+    arguments.to = ms.Language.parse(arguments.to)
     catch_up = ms.CatchUp.off() if arguments.no_catch_up else ms.CatchUp(skip=arguments.max_lag)
     status.note("loading the models")
     with ms.Pipeline(
