@@ -201,7 +201,7 @@ def costs() -> list[dict[str, float]]:
     few = model.embedding.weight[:20_000] * 1
     memory = model.remember(mx.random.normal((1, 32, _DIMS)))
     _, caches = model.decode(mx.full((1, 16), 7), memory, model.initial_caches(1))
-    mx.eval(few, memory.keys_values, [cache.keys for cache in caches])
+    mx.eval(few, memory.keys_values, [cache.keys_values for cache in caches])
     rows = []
     for count in (1, 2, 4, 8, 16, 32):
         hidden = mx.random.normal((count, _DIMS))

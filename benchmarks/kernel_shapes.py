@@ -252,16 +252,16 @@ def _decoder(
     mx.eval(decoder.parameters())
 
     def make() -> tuple[mx.array, Arrays]:
-        pairs = [_normal(1, heads, n, 64) for n in (64, source) for _ in range(2 * layers)]
-        return _normal(1, 1, width), pairs
+        cached = [_normal(2, 1, heads, 64, 64) for _ in range(layers)]
+        known = [_normal(1, heads, source, 64) for _ in range(2 * layers)]
+        return _normal(1, 1, width), [*cached, *known]
 
-    def run(x: mx.array, *pairs: mx.array) -> mx.array:
-        cached, known = pairs[: 2 * layers], pairs[2 * layers :]
-        # Caches of another's: nothing may be written in place, but the copy is that of every step.
-        caches = [KeyValueCache(*cached[2 * i : 2 * i + 2], target) for i in range(layers)]
+    def run(x: mx.array, *arrays: mx.array) -> mx.array:
+        known = arrays[layers:]
+        # The caches are another's, so they are copied; in a decoder they are written in place.
+        caches = [KeyValueCache(array, target) for array in arrays[:layers]]
         memory = Memory([(known[2 * i], known[2 * i + 1]) for i in range(layers)], None)
         y, caches = decoder(x, caches, None, memory)
-        written = [a for cache in caches for a in (cache.keys, cache.values)]
-        return mx.depends([y], written)[0]
+        return mx.depends([y], [cache.keys_values for cache in caches])[0]
 
     return Call("nllb_decoder", where, make, run, lambda y: y)

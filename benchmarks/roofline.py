@@ -93,17 +93,18 @@ def nllb_step(bits: int | None, dtype: mx.Dtype = mx.bfloat16) -> Counts:
     hollow(model)
     layers, heads = NLLB_600M.decoder_layers, NLLB_600M.decoder_attention_heads
     dims = NLLB_600M.d_model // heads
-    pairs = [_zeros(dtype, 1, heads, n, dims) for n in (64, SOURCE) for _ in range(2 * layers)]
+    cached = [_zeros(dtype, 2, 1, heads, 64, dims)] * layers
+    source = [_zeros(dtype, 1, heads, SOURCE, dims)] * 2 * layers
 
-    def step(token: mx.array, *pairs: mx.array) -> list[mx.array]:
-        caches = [KeyValueCache(*pairs[2 * i : 2 * i + 2], TARGET) for i in range(layers)]
-        source = pairs[2 * layers :]
-        memory = Memory([tuple(source[2 * i : 2 * i + 2]) for i in range(layers)], None)
+    def step(token: mx.array, *arrays: mx.array) -> list[mx.array]:
+        caches = [KeyValueCache(array, TARGET) for array in arrays[:layers]]
+        source = arrays[layers:]
+        memory = Memory([(source[2 * i], source[2 * i + 1]) for i in range(layers)], None)
         hidden, caches = model.decode(token, memory, caches)
         best = kernels.argmax(model.logits(hidden))
-        return [best, *(x for cache in caches for x in (cache.keys, cache.values))]
+        return [best, *(cache.keys_values for cache in caches)]
 
-    return lambda on: dispatches(step, _zeros(mx.int32, 1, 1), *pairs, on=on)
+    return lambda on: dispatches(step, _zeros(mx.int32, 1, 1), *cached, *source, on=on)
 
 
 def kokoro_second() -> Counts:
@@ -138,15 +139,15 @@ def xtts_code(dtype: mx.Dtype = mx.bfloat16) -> Counts:
     config, gpt = XTTSConfig(), model.gpt
     heads, layers = config.gpt_n_heads, config.gpt_layers
     dims = config.gpt_n_model_channels // heads
-    pairs = [_zeros(dtype, 1, heads, 128, dims) for _ in range(2 * layers)]
+    cached = [_zeros(dtype, 2, 1, heads, 128, dims)] * layers
 
-    def step(code: mx.array, *pairs: mx.array) -> list[mx.array]:
-        caches = [KeyValueCache(*pairs[2 * i : 2 * i + 2], 100) for i in range(layers)]
+    def step(code: mx.array, *arrays: mx.array) -> list[mx.array]:
+        caches = [KeyValueCache(array, 100) for array in arrays]
         state, context = gpt.step(code, Context(caches, 20))
         best = kernels.argmax(gpt.logits(state))
-        return [best, *(x for cache in context.caches for x in (cache.keys, cache.values))]
+        return [best, *(cache.keys_values for cache in context.caches)]
 
-    return lambda on: dispatches(step, _zeros(mx.int32, 1, 1), *pairs, on=on)
+    return lambda on: dispatches(step, _zeros(mx.int32, 1, 1), *cached, on=on)
 
 
 def xtts_second() -> Counts:

@@ -67,26 +67,27 @@ def _attend_on_cpu(queries: mx.array, keys: mx.array, values: mx.array) -> mx.ar
 
 
 def attend_extending(
-    queries: mx.array, keys: mx.array, values: mx.array, cache: KeyValueCache, mask: Mask = None
+    queries: mx.array, keys_values: mx.array, cache: KeyValueCache, mask: Mask = None
 ) -> tuple[mx.array, KeyValueCache]:
     """Attend from a decoder's newest tokens to those in a cache and to one another.
 
     Args:
-        queries, keys, values: (batch, num_heads, tokens, head_dims).
+        queries: (batch, num_heads, tokens, head_dims).
+        keys_values: (2, batch, num_heads, tokens, head_dims).
         cache: of the tokens before.
         mask: as `attend` takes it, over cache.length + tokens slots.
 
     Returns:
         (batch, num_heads, tokens, head_dims) and the cache that holds these tokens too.
     """
-    arrays = (queries, *cache.filled, keys, values)
+    arrays = (queries, *cache.filled, *keys_values)
     if kernels.decode_attention_backend(*arrays) != "ops":
         batch, _, tokens, _ = queries.shape
         shape = (batch, 1, tokens, cache.length + tokens)
         if seen := _booleans(mask, shape, none_is_default=tokens == 1):
             out = kernels.decode_attention(*arrays, mask=seen[0])
-            return out, cache.extend(keys, values, after=out)
-    cache = cache.extend(keys, values)
+            return out, cache.extend(keys_values, after=out)
+    cache = cache.extend(keys_values)
     return attend(queries, *cache.filled, mask=mask), cache
 
 

@@ -18,60 +18,56 @@ class KeyValueCache:
     nobody else holds the arrays, which MLX finds out at evaluation.
     """
 
-    keys: mx.array
-    """(batch, num_heads, capacity, head_dims); slots from `length` on hold nothing of meaning."""
-    values: mx.array
-    """As `keys`."""
+    keys_values: mx.array
+    """(2, batch, num_heads, capacity, head_dims), in one array since one dispatch then writes both;
+    slots from `length` on hold nothing of meaning."""
     length: int = 0
 
     @classmethod
     def empty(cls, batch: int, num_heads: int, head_dims: int, dtype: mx.Dtype) -> KeyValueCache:
         """A cache without a token."""
-        nothing = mx.zeros((batch, num_heads, 0, head_dims), dtype)
-        return cls(nothing, nothing)
+        return cls(mx.zeros((2, batch, num_heads, 0, head_dims), dtype))
 
-    def extend(
-        self, keys: mx.array, values: mx.array, *, after: mx.array | None = None
-    ) -> KeyValueCache:
+    def extend(self, keys_values: mx.array, *, after: mx.array | None = None) -> KeyValueCache:
         """The cache with more tokens behind the ones it has.
 
         Args:
-            keys, values: (batch, num_heads, tokens, head_dims).
+            keys_values: (2, batch, num_heads, tokens, head_dims).
             after: what is to be computed first, as it reads the cache as it is: else it may be
                 written to another place, all of it.
         """
-        end = self.length + keys.shape[2]
-        return KeyValueCache(
-            _write(self.keys, keys, self.length, end, after),
-            _write(self.values, values, self.length, end, after),
-            end,
-        )
+        array, start, end = self.keys_values, self.length, self.length + keys_values.shape[3]
+        if end > array.shape[3]:
+            *outer, _, dims = array.shape
+            room = mx.zeros((*outer, -(-end // GROWTH) * GROWTH - start, dims), array.dtype)
+            array = mx.concatenate([array[:, :, :, :start], room], axis=3)
+        # Another view, as assignment changes the one it is given. `mx.slice_update` would need
+        # none, but takes the place as an array, and a GPU a dispatch to compute with it.
+        (array,) = mx.depends([array], [keys_values if after is None else after])
+        array[:, :, :, start:end] = keys_values
+        return KeyValueCache(array, end)
 
     def truncate(self, length: int) -> KeyValueCache:
         """The cache with its first `length` tokens only."""
         if not 0 <= length <= self.length:
             raise ValueError(f"a cache of {self.length} tokens cannot keep {length}")
-        return KeyValueCache(self.keys, self.values, length)
+        return KeyValueCache(self.keys_values, length)
 
     def select(self, rows: mx.array) -> KeyValueCache:
         """The cache of some rows of the batch, (rows,) in their order; copies."""
-        return KeyValueCache(self.keys[rows], self.values[rows], self.length)
+        return KeyValueCache(self.keys_values[:, rows], self.length)
+
+    @property
+    def keys(self) -> mx.array:
+        """(batch, num_heads, capacity, head_dims)."""
+        return self.keys_values[:1].squeeze(0)
+
+    @property
+    def values(self) -> mx.array:
+        """As `keys`."""
+        return self.keys_values[1:].squeeze(0)
 
     @property
     def filled(self) -> tuple[mx.array, mx.array]:
         """Keys and values (batch, num_heads, length, head_dims)."""
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-
-def _write(
-    array: mx.array, update: mx.array, start: int, end: int, after: mx.array | None
-) -> mx.array:
-    if end > array.shape[2]:
-        batch, heads, _, dims = array.shape
-        room = mx.zeros((batch, heads, -(-end // GROWTH) * GROWTH - start, dims), array.dtype)
-        array = mx.concatenate([array[:, :, :start], room], axis=2)
-    # Another view, as assignment changes the one it is given. `mx.slice_update` would need none,
-    # but takes the place as an array, and a GPU a dispatch to compute with it.
-    (array,) = mx.depends([array], [update if after is None else after])
-    array[:, :, start:end] = update
-    return array

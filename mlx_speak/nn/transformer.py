@@ -36,7 +36,8 @@ class SelfAttention(nn.Module):
         self, x: mx.array, mask: Mask = None, *, norm: nn.LayerNorm | None = None
     ) -> mx.array:
         """All of a sequence at once: (batch, length, dims) → (batch, length, dims)."""
-        out = attend(*self._project(x, norm), mask=mask)
+        queries, (keys, values) = self._project(x, norm)
+        out = attend(queries, keys, values, mask=mask)
         return project(merge_heads(out), self.output, residual=x if norm else None)
 
     def extend(
@@ -57,16 +58,17 @@ class SelfAttention(nn.Module):
         Returns:
             (batch, tokens, dims) and the cache that holds these tokens too.
         """
-        queries, keys, values = self._project(x, norm)
-        out, cache = attend_extending(queries, keys, values, cache, mask)
+        queries, keys_values = self._project(x, norm)
+        out, cache = attend_extending(queries, keys_values, cache, mask)
         return project(merge_heads(out), self.output, residual=x if norm else None), cache
 
-    def _project(
-        self, x: mx.array, norm: nn.LayerNorm | None
-    ) -> tuple[mx.array, mx.array, mx.array]:
-        parts = mx.split(project(x, self.query_key_value, norm=norm), 3, -1)
-        queries, keys, values = (split_heads(part, self.num_heads) for part in parts)
-        return queries, keys, values
+    def _project(self, x: mx.array, norm: nn.LayerNorm | None) -> tuple[mx.array, mx.array]:
+        """Queries (batch, num_heads, length, head_dims); keys and values (2, …)."""
+        batch, length, dims = x.shape
+        parts = project(x, self.query_key_value, norm=norm)
+        parts = parts.reshape(batch, length, 3, self.num_heads, dims // self.num_heads)
+        parts = parts.transpose(2, 0, 3, 1, 4)
+        return parts[:1].squeeze(0), parts[1:]
 
 
 class CrossAttention(nn.Module):

@@ -283,9 +283,13 @@ class NLLB(nn.Module):
         scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
         x = self.embedding(ids) * scale
         places = ids != config.pad_token_id
-        offset = before + 1 if alternatives else before + mx.cumsum(places.astype(mx.int32), 1)
         table = sinusoids(before + ids.shape[1] + config.pad_token_id + 1, config.d_model)
-        found = table[offset + config.pad_token_id].astype(x.dtype)
+        first = before + config.pad_token_id + 1
+        if alternatives or ids.shape[1] == 1:
+            found = table[first : first + 1]
+        else:
+            found = table[first - 1 + mx.cumsum(places.astype(mx.int32), 1)]
+        found = found.astype(x.dtype)
         return x + mx.where(places[..., None], found, 0)
 
 

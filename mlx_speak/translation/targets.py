@@ -57,11 +57,7 @@ class Targets:
         kept = mx.sort(mx.where(used, places, places + size))[..., :keep] % size
         slots = kept.swapaxes(2, 3)
         caches = [
-            KeyValueCache(
-                mx.take_along_axis(cache.keys, slots, axis=2),
-                mx.take_along_axis(cache.values, slots, axis=2),
-                keep,
-            )
+            KeyValueCache(mx.take_along_axis(cache.keys_values, slots[None], axis=3), keep)
             for cache in self.caches
         ]
         return replace(

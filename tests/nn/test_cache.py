@@ -53,9 +53,9 @@ def test_any_operations_on_any_of_the_caches(steps: list, at_once: bool) -> None
         cache, held = caches[which], expected[which]
         if operation == "extend":
             keys, values = tokens(max(1, amount), seed)
-            if len(cache.keys) != BATCH:
+            if cache.keys_values.shape[1] != BATCH:
                 keys, values = keys[:1], values[:1]
-            caches.append(cache.extend(keys, values))
+            caches.append(cache.extend(mx.stack([keys, values])))
             pairs = zip(held, (keys, values), strict=True)
             expected.append([np.concatenate([x, np.array(y)], axis=2) for x, y in pairs])
         elif operation == "truncate":
@@ -63,10 +63,10 @@ def test_any_operations_on_any_of_the_caches(steps: list, at_once: bool) -> None
             caches.append(cache.truncate(length))
             expected.append([x[:, :, :length] for x in held])
         else:
-            caches.append(cache.select(mx.array([len(cache.keys) - 1])))
+            caches.append(cache.select(mx.array([cache.keys_values.shape[1] - 1])))
             expected.append([x[-1:] for x in held])
         if not at_once:
-            mx.eval(caches[-1].keys, caches[-1].values)
+            mx.eval(caches[-1].keys_values)
     for cache, held in zip(caches, expected, strict=True):
         assert_holds(cache, held)
 
@@ -75,36 +75,36 @@ def test_few_tokens_find_the_arrays_full() -> None:
     cache = empty()
     capacities = []
     for seed in range(2 * GROWTH + 1):
-        cache = cache.extend(*tokens(1, seed))
-        capacities.append(cache.keys.shape[2])
+        cache = cache.extend(mx.stack(tokens(1, seed)))
+        capacities.append(cache.keys_values.shape[3])
     assert sorted(set(capacities)) == [GROWTH, 2 * GROWTH, 3 * GROWTH]
-    assert empty().extend(*tokens(GROWTH + 1)).keys.shape[2] == 2 * GROWTH
+    assert empty().extend(mx.stack(tokens(GROWTH + 1))).keys_values.shape[3] == 2 * GROWTH
 
 
 def test_nothing_is_copied_while_nobody_else_looks() -> None:
     """As in decoding: each step lets go of the cache before it is evaluated."""
-    cache = empty().extend(*tokens(1))
-    mx.eval(cache.keys, cache.values)
+    cache = empty().extend(mx.stack(tokens(1)))
+    mx.eval(cache.keys_values)
 
     def address() -> int:
-        return np.asarray(cache.keys).__array_interface__["data"][0]
+        return np.asarray(cache.keys_values).__array_interface__["data"][0]
 
     at = address()
     for seed in range(GROWTH - 1):
-        cache = cache.extend(*tokens(1, seed))
-        mx.eval(cache.keys, cache.values)
+        cache = cache.extend(mx.stack(tokens(1, seed)))
+        mx.eval(cache.keys_values)
     assert address() == at
 
 
 @pytest.mark.parametrize("length", [-1, 6])
 def test_what_was_never_read_cannot_be_kept(length: int) -> None:
     with pytest.raises(ValueError, match="5 tokens"):
-        empty().extend(*tokens(5)).truncate(length)
+        empty().extend(mx.stack(tokens(5))).truncate(length)
 
 
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
 def test_it_stays_in_its_dtype(dtype: mx.Dtype) -> None:
     """float32 keys in a float16 cache would have every step copy all of it."""
     cache = KeyValueCache.empty(1, HEADS, DIMS, dtype)
-    keys = mx.ones((1, HEADS, 1, DIMS), dtype)
-    assert cache.extend(keys, keys).keys.dtype == dtype
+    keys_values = mx.ones((2, 1, HEADS, 1, DIMS), dtype)
+    assert cache.extend(keys_values).keys_values.dtype == dtype

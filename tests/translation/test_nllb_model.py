@@ -282,7 +282,7 @@ def test_half_precision(dtype: str, overflowing: bool) -> None:
     half = as_dtype(model, getattr(mx, dtype))
     logits = half(*inputs)
     assert logits.dtype == getattr(mx, dtype)
-    assert half.initial_caches(1)[0].keys.dtype == logits.dtype
+    assert half.initial_caches(1)[0].keys_values.dtype == logits.dtype
     found = np.array(logits.astype(mx.float32))
 
     exact = np.array(model(*inputs))
