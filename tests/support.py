@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -41,13 +42,20 @@ def package(name: str) -> ModuleType:
 
 
 def benchmark(name: str) -> ModuleType:
-    """A module of benchmarks/, whose translation.py would hide the folder of tests of that name."""
-    folder = str(Path(__file__).parents[1] / "benchmarks")
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(folder)
+    """A module of benchmarks/, under a name that no folder of tests has."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    full = f"benchmarks_{name}"
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, folder / f"{name}.py")
+        assert spec
+        assert spec.loader
+        sys.modules[full] = module = importlib.util.module_from_spec(spec)
+        sys.path.insert(0, str(folder))  # for the modules beside it, while it imports them
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.remove(str(folder))
+    return sys.modules[full]
 
 
 def needs_emulator() -> None:
