@@ -1,10 +1,12 @@
-"""XTTS's vocoder on the kernels, under emulation, against the vocoder as it is."""
+"""XTTS on the kernels, under emulation, against the network as it is."""
 
 from __future__ import annotations
 
 import mlx.core as mx
+import mlx.nn as nn
 from kernel_cases import normal
 
+from mlx_speak.speech.xtts.gpt import GPT
 from mlx_speak.speech.xtts.hifigan import Decoder, DecoderConfig
 
 
@@ -23,3 +25,26 @@ def test_samples_are_the_same_on_the_kernels(emulated) -> None:
     assert len(emulator.executed) == 4
     assert mx.abs(expected).max().item() > 1e-3
     assert mx.abs(samples - expected).max().item() < 1e-6
+
+
+def test_codes_are_the_same_on_the_kernels(emulated) -> None:
+    """A text read and one code after it, of a GPT in small: states equal, eight bits and fp32."""
+    mx.random.seed(5)
+    gpt = GPT(64, 2, 2, 20, 12, 10, 10)
+    for bits in (None, 8):
+        if bits:
+            nn.quantize(gpt, group_size=32, bits=bits)
+        expected = states(gpt)
+        with emulated() as emulator:
+            found = states(gpt)
+        assert len(emulator.executed) > 10
+        assert mx.abs(found - expected).max().item() < 1e-5  # of values around one
+
+
+def states(gpt: GPT) -> mx.array:
+    context = gpt.read(normal(1, 3, 64, dtype=mx.float32, seed=2))
+    first, context = gpt.start(mx.array([[1, 5, 7, 0]]), mx.array([[10]]), context)
+    second, _ = gpt.step(mx.array([[4]]), context)
+    both = mx.concatenate([first, second], axis=1)
+    mx.eval(both)
+    return both

@@ -31,9 +31,8 @@ class Layer(nn.Module):
     def __call__(
         self, x: mx.array, cache: KeyValueCache, mask: str | None
     ) -> tuple[mx.array, KeyValueCache]:
-        out, cache = self.attention.extend(self.attention_norm(x), cache, mask)
-        x = x + out
-        return x + self.feed_forward(self.feed_forward_norm(x)), cache
+        x, cache = self.attention.extend(x, cache, mask, norm=self.attention_norm)
+        return self.feed_forward(x, norm=self.feed_forward_norm), cache
 
 
 class Context(NamedTuple):
