@@ -67,7 +67,10 @@ class Synthesis:
         self, voice: Speaks, text: str, speaker: str | Speaker | None
     ) -> Iterator[Audio | None]:
         rate = self._pipe.voice.sample_rate
-        for audio in voice.steps(text, self._pipe.target, speaker, self._utterance.speed):
+        steps = voice.steps(
+            text, language=self._pipe.target, speaker=speaker, speed=self._utterance.speed
+        )
+        for audio in steps:
             self._speaking = voice.name
             yield audio if audio is None or audio.sample_rate == rate else audio.resample(rate)
 
