@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -175,7 +176,7 @@ def show(found: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def card(kind: str) -> Iterator[str]:
+def open_card(kind: str) -> Iterator[str]:
     """The name of an output that keeps real time."""
     if kind != "jack":
         yield "silent"
@@ -213,7 +214,8 @@ def main() -> None:
     parser.add_argument("--voice", default="kokoro", help="or say, a name or a folder")
     parser.add_argument("--level", default="balanced", help="of early work")
     parser.add_argument("--rate", type=float, default=60, help="tokens written a second")
-    parser.add_argument("--card", choices=["jack", "clock"], default="jack")
+    card = "jack" if shutil.which("jackd") else "clock"
+    parser.add_argument("--card", choices=["jack", "clock"], default=card)
     parser.add_argument("--engines", nargs="+", default=[EARLY, STRICT, SEQUENTIAL, OTHERS])
     parser.add_argument("--record", type=Path, help="record the pace of standard input, and end")
     parser.add_argument("--recording", type=Path, help="replay this, heard whole")
@@ -232,7 +234,7 @@ def main() -> None:
     source = options.pair[3:] if options.translator == "none" else options.pair[:2]
     texts = real_sentences(Language.parse(source), 10_000, words=3)
     sentences = [text for text in texts if len(text) <= _LONGEST and text[-1] in ".!?"]
-    with card(options.card) as output:
+    with open_card(options.card) as output:
         workers = engines(options.engines, options, output)
         if options.recording:
             deltas = replay(options.recording)
