@@ -13,7 +13,6 @@ _INSTANCE_NORM = [
     ("instance_moments.metal", "means[block *", "means[block / parts *", RACE),
     ("instance_norm_parts.metal", "+ apart * apart", "", {}),
     ("instance_norm_parts.metal", "rows * float(own_means", "float(own_means", {}),
-    ("instance_norm_parts.metal", "begin + GROUPS * ROWS, length", "begin, length", {}),
     ("instance_norm_parts.metal", "(row * length + t)", "(row * length + t + 1)", WRITE),
     ("instance_norm.metal", "if (t < length)", "", {**WRITE, "case": 2}),
     ("instance_norm.metal", "channel * gamma_strides[2]", "lane * gamma_strides[2]", {}),
@@ -21,7 +20,6 @@ _INSTANCE_NORM = [
 
 _CONV_TRANSPOSE1D = [
     ("conv_transpose1d.metal", BARRIER, "", RACE),
-    ("conv_transpose1d.metal", BARRIER, "", {**RACE, "occurrence": 1}),
     (
         "conv_transpose1d.metal",
         "first = group * ROWS + TAPS - 1 - tap",
@@ -61,11 +59,9 @@ _ISTFT = [
 _TOP_K = [
     ("top_k.h", BARRIER, "", RACE),
     ("top_k.h", BARRIER, "", {**RACE, "occurrence": 1}),
-    ("top_k.h", BARRIER, "", {**RACE, "occurrence": 2}),
     ("top_k.h", "turn = 1 - turn;", "", RACE),
     ("top_k.h", "~bits : bits | 0x80000000u", "bits : bits | 0x80000000u", {}),
     ("top_k.h", "PART - 1 - position)", "position)", {}),
-    ("top_k.h", "at += totals[other]", "at += 0", RACE),
     ("top_k_parts.metal", "begin + position < length", "begin + position <= length", READ),
     ("top_k_parts.metal", "values[part * k[0]", "values[row * k[0]", RACE),
     ("top_k_parts.metal", "begin + position_of", "position_of", {}),

@@ -19,8 +19,8 @@ def conv_transpose1d(
     kernel_size: int = 8,
     stride: int = 4,
     output_padding: int = 0,
-    channels: int = 5,
-    out_channels: int = 3,
+    channels: int = 9,
+    out_channels: int = 10,
     batch: int = 1,
     negative_slope: float = 0.1,
     bias: bool = True,
@@ -58,16 +58,14 @@ def conv_transpose1d(
 
 def conv_transpose1d_cases() -> Iterator[Case]:
     for dtype in DTYPES:
-        for length in (1, 2, 31, 32, 33, 65, 150):
-            yield conv_transpose1d(length, dtype)
-        for channels in (1, 15, 16, 17, 33):
-            yield conv_transpose1d(3, dtype, channels=channels)
-        for out_channels in (1, 16, 17, 40):
-            yield conv_transpose1d(3, dtype, out_channels=out_channels)
+        yield from (conv_transpose1d(length, dtype) for length in (1, 2, 31, 32, 33, 65, 150))
+        yield from (conv_transpose1d(3, dtype, channels=count) for count in (15, 16, 17, 33))
+        yield from (conv_transpose1d(3, dtype, out_channels=count) for count in (16, 17, 40))
     for kernel_size, stride in ((20, 10), (12, 6), (16, 8), (4, 2)):  # Kokoro's and XTTS's
         yield conv_transpose1d(40, kernel_size=kernel_size, stride=stride, channels=40, batch=2)
-    yield conv_transpose1d(7, kernel_size=7, stride=3, negative_slope=1.0)
-    yield conv_transpose1d(7, kernel_size=3, stride=1)
-    yield conv_transpose1d(7, kernel_size=8, stride=2, bias=False)
+    yield conv_transpose1d(7, channels=1, out_channels=1)
     yield conv_transpose1d(7, kernel_size=5, stride=3, output_padding=2)
+    yield conv_transpose1d(7, mx.bfloat16, kernel_size=7, stride=3, negative_slope=1.0)
+    yield conv_transpose1d(7, mx.bfloat16, kernel_size=3, stride=1)
+    yield conv_transpose1d(7, kernel_size=8, stride=2, bias=False)
     yield conv_transpose1d(7, kernel_size=3, stride=3)

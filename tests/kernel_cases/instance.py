@@ -61,9 +61,10 @@ def instance_norm_cases() -> Iterator[Case]:
     for dtype in DTYPES:
         for length in (1, 2, 15, 16, 17, 33, 511, 512, 513, 1100):
             yield instance_norm(length, dtype)
-        for channels in (1, 31, 32, 33, 65):
-            yield instance_norm(19, dtype, channels=channels, snake=False)
+        yield instance_norm(19, dtype, channels=65)
         yield instance_norm(700, dtype, foretold=True)
-    yield instance_norm(700, mx.float16, batch=2, snake=False)
+    yield from (instance_norm(19, channels=channels) for channels in (1, 31, 32, 33))
     yield instance_norm(30, batch=3, foretold=True)
     yield instance_norm(9000, channels=3)  # more parts than SIMD groups
+    yield instance_norm(700, mx.float16, batch=2, snake=False)
+    yield from (instance_norm(length, mx.bfloat16, snake=False) for length in (5, 40))

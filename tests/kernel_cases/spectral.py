@@ -53,7 +53,7 @@ def istft(
 def istft_cases() -> Iterator[Case]:
     for dtype in DTYPES:
         yield from (istft(frames, dtype) for frames in (2, 3, 31, 32, 33, 34, 65, 200))
-    yield istft(40, batch=2, polar=False)
-    yield istft(40, mx.float16, n_fft=16, hop_length=4, batch=3)
-    yield istft(40, n_fft=12, hop_length=4, polar=False)  # half a window is no whole hop
+    yield istft(40, n_fft=16, hop_length=4, batch=2, polar=False)
+    # Half a window is no whole hop.
+    yield istft(40, mx.bfloat16, n_fft=12, hop_length=4, polar=False)
     yield istft(5, n_fft=64, hop_length=16, polar=False)
