@@ -103,6 +103,9 @@ class _Reader:
         if said == written:
             return written
         said = " ".join(said.split())
+        version = self._words.version
+        if kind == "version" and match.string[: match.start()].rstrip().lower().endswith(version):
+            said = said.removeprefix(f"{version} ")  # it has been said
         if not self._words.spaced:
             said = _JOINT.sub("", said)
         elif kind == "spaced":
