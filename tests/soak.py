@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from mlx_speak.audio import Audio, speakers
 from mlx_speak.audio.files import WavOutput
 from mlx_speak.audio.tee import Tee
 from mlx_speak.errors import OutputError
+from mlx_speak.text import read_aloud
 
 ROUND = 20
 OPENINGS = [
@@ -105,7 +107,7 @@ class Faulty:
     def __init__(self, model: Any):
         self._model = model
         self.fault: Callable[[str, int, Any], Any] = lambda text, step, made: made
-        self.made: dict[str, list[np.ndarray]] = {}
+        self.made: list[tuple[str, np.ndarray]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
@@ -122,7 +124,7 @@ class Faulty:
                 mark = noise.uniform(-1e-3, 1e-3, len(audio.samples)).astype(np.float32)
                 audio = Audio(0.99 * audio.samples + mark, audio.sample_rate)
                 audio = self.fault(text, count, audio)
-                self.made.setdefault(text, []).append(audio.samples)
+                self.made.append((text, audio.samples))
                 count += 1
             yield audio
 
@@ -272,9 +274,14 @@ class Soak:
         off, it fades.
         """
         heard = np.concatenate([*self.card.heard, np.zeros(1, np.float32)]).tobytes()
-        wrong, place = [], 0
+        wrong, place, made = [], 0, deque(self.voice.made)
         for utterance in said:
-            for samples in self.voice.made.get(utterance.text, []):
+            spoken, chunks = read_aloud(utterance.text, "pt"), []
+            while made and made[0][0] in spoken:  # all of it, or one of its clauses
+                chunks.append(made.popleft()[1])
+            if utterance.state == "heard" and not chunks:
+                wrong.append(f"not made: {utterance.source}")
+            for samples in chunks:
                 missing = 0
                 for begin in range(len(samples) // 5, len(samples) - 100, len(samples) // 5 + 1):
                     piece = samples[begin : begin + 100].tobytes()
