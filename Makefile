@@ -20,7 +20,7 @@ FIND_CARD := import sounddevice; sounddevice.query_devices(kind='output')
 # Spinning OpenMP threads slow each other down where cores are few.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: speak test lint bench soak docs figures clean
+.PHONY: speak test lint bench soak fuzz audit wheel docs figures clean
 
 speak: .venv/speak
 	$(BIN)/python -m mlx_speak.convert packages
@@ -51,6 +51,25 @@ bench: .venv/test
 soak: .venv/test
 	$(BIN)/python tests/soak.py
 	$(BIN)/python tests/soak.py --models
+
+# Ten minutes of hostile streams and files.
+fuzz: .venv/test
+	$(BIN)/python tests/fuzz.py
+
+# Known vulnerabilities of what a user installs; fails where a package cannot be looked up.
+audit: .venv/test
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+# Wheel and source archive in ./dist, tried out in an empty environment with pinned dependencies.
+wheel: .venv/speak
+	rm -rf dist build/trial && $(PYTHON) -m venv build/trial
+	$(PIP) install build && $(BIN)/python -m build --outdir dist
+	build/trial/bin/python -m pip --disable-pip-version-check --quiet install \
+	  -c constraints.txt "$$(echo dist/*.whl)[$(EXTRAS)]"
+	echo "All is well." | build/trial/bin/mlx-speak --to en --voice say --output build/trial.wav
+	@ls -l dist
 
 # The documentation as a site, in ./site.
 docs: .venv/test

@@ -16,9 +16,11 @@ def home(*parts: str) -> Path:
         root = Path(base).expanduser().resolve()
     else:
         root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mlx_speak"
-    folder = root.joinpath(*parts)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = root
+    for part in parts:  # `parents=True` would make those between for everybody
+        folder = folder / part
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 

@@ -43,6 +43,7 @@ class Repository:
 
     id: str
     revision: str | None = None
+    """A commit. Every alias has one: what was tested is what is fetched."""
     files: tuple[str, ...] = ("*.json", "*.spm", "*.model", "README.md", "voices/*")
     weights: tuple[str, ...] = ("*.safetensors", "*.pth", "pytorch_model*.bin")
     """The first of these patterns that the repository has files for is enough."""
@@ -57,24 +58,35 @@ KOKORO = Repository(
 
 XTTS = Repository(
     "coqui/XTTS-v2",
+    revision="6c2b0d75eae4b7047358e3b6bd9325f857d43f77",
     files=("config.json", "vocab.json", "speakers_xtts.pth", "LICENSE.txt"),
     weights=("model.pth",),
+)
+
+_NLLB_600M = Repository(
+    "facebook/nllb-200-distilled-600M", revision="f8d333a098d19b4fd9a8b18f94170487ad3f821d"
 )
 
 ALIASES: dict[str, Repository | None] = {
     "kokoro": KOKORO,
     "bergamot-en-pt": None,
     "bergamot-pt-en": None,
-    "nllb": Repository("facebook/nllb-200-distilled-600M"),
-    "nllb-600m": Repository("facebook/nllb-200-distilled-600M"),
-    "nllb-1.3b": Repository("facebook/nllb-200-distilled-1.3B"),
-    "nllb-3.3b": Repository("facebook/nllb-200-3.3B"),
-    "m2m100": Repository("facebook/m2m100_418M"),
+    "nllb": _NLLB_600M,
+    "nllb-600m": _NLLB_600M,
+    "nllb-1.3b": Repository(
+        "facebook/nllb-200-distilled-1.3B", revision="7be3e24664b38ce1cac29b8aeed6911aa0cf0576"
+    ),
+    "nllb-3.3b": Repository(
+        "facebook/nllb-200-3.3B", revision="1a07f7d195896b2114afcb79b7b57ab512e7b43e"
+    ),
+    "m2m100": Repository(
+        "facebook/m2m100_418M", revision="55c2e61bbf05dfb8d7abccdc3fae6fc8512fd636"
+    ),
     "xtts": XTTS,
 }
 """Short names, and where on the hub the models are; None for what only packages ship."""
 
-_KNOWN = {repository.id: repository for repository in (KOKORO, XTTS)}
+_KNOWN = {repository.id: repository for repository in ALIASES.values() if repository is not None}
 
 _PACKAGED = ("kokoro", "bergamot-en-pt", "bergamot-pt-en")
 """What `python -m mlx_speak.convert packages` builds."""

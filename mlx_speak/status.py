@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from .stats import milliseconds
+from .text.clean import legible
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Status:
-    """Prints to stderr, leaving stdout alone. Text from the stream is never read as markup.
+    """Prints to stderr, leaving stdout alone. Text from the stream is never read as markup, and
+    neither it nor what models and errors make of it can command the terminal.
 
     Args:
         file: stderr, if not this process's own.
@@ -64,10 +66,10 @@ class Status:
 
     def note(self, message: str) -> None:
         if not self._quiet:
-            self._console.print(Text(message, style="dim"))
+            self._console.print(Text(legible(message), style="dim"))
 
     def error(self, message: str) -> None:
-        self._console.print(Text(f"mlx-speak: {message}", style="red"))
+        self._console.print(Text(legible(f"mlx-speak: {message}"), style="red"))
 
     def show(self, utterance: Utterance) -> None:
         """One sentence that is over: what was read, what was said, and how long each part took."""
@@ -76,11 +78,11 @@ class Status:
         if self._quiet:
             return
         if utterance.warning:
-            self._console.print(Text(f"    {utterance.warning}", style="yellow"))
+            self._console.print(Text(legible(f"    {utterance.warning}"), style="yellow"))
         line = Text(f"{utterance.index + 1:3} ", style="dim")
-        line.append(utterance.source, style="default")
+        line.append(legible(utterance.source), style="default")
         if utterance.text and utterance.text != utterance.source:
-            line.append("\n    " + utterance.text, style="bold cyan")
+            line.append("\n    " + legible(utterance.text), style="bold cyan")
         translated = utterance.text != utterance.source
         usual = self._pipe.voice.name if self._pipe else None
         others = [name for name in utterance.voices if name != usual]
@@ -105,7 +107,7 @@ class Status:
             return Text("…", style="dim")
         current, stats = self._pipe.current, self._pipe.stats()
         line = Text("♪ ", style="green")
-        line.append(str(current) if current else "listening")
+        line.append(legible(str(current)) if current else "listening")
         backlog = max(self._pipe.backlog - 1, 0)
         latency = stats.percentile(stats.latencies, 50)
         line.append(

@@ -293,12 +293,12 @@ def test_a_damaged_checkpoint_leaves_nothing(home: Path, tmp_path: Path) -> None
     assert list((home / "models").iterdir()) == []
 
 
-def hub_cache(folder: Path, repository: str) -> Path:
+def hub_cache(folder: Path, repository: str, commit: str) -> Path:
     """An empty snapshot of a repository in the layout of the hub's own cache."""
     root = folder / f"models--{repository.replace('/', '--')}"
     (root / "refs").mkdir(parents=True)
-    (root / "refs" / "main").write_text(SNAPSHOT)
-    return root / "snapshots" / SNAPSHOT
+    (root / "refs" / "main").write_text(SNAPSHOT)  # newer than the commit that is asked for
+    return root / "snapshots" / commit
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -306,7 +306,8 @@ def test_a_notebook_translates_from_a_name_on_the_hub(
     home: Path, tmp_path: Path, layout: str
 ) -> None:
     """Offline, out of the hub's cache, by the real client; and then without that cache."""
-    write_checkpoint(hub_cache(tmp_path / "hub", "facebook/nllb-200-distilled-600M"), layout)
+    repository = hub.ALIASES["nllb"]
+    write_checkpoint(hub_cache(tmp_path / "hub", repository.id, repository.revision), layout)
     script = (
         "import mlx_speak as ms; "
         "t = ms.load_translator({name!r}, bits={bits}); "
@@ -328,7 +329,7 @@ def test_a_notebook_translates_from_a_name_on_the_hub(
     again = run("nllb", None, tmp_path / "empty")
     assert (again.stdout, again.stderr) == (first.stdout, "")
     config = read_config(home / "models" / "facebook--nllb-200-distilled-600M")
-    assert config["source"].endswith(f"facebook/nllb-200-distilled-600M/tree/{SNAPSHOT}")
+    assert config["source"].endswith(f"facebook/nllb-200-distilled-600M/tree/{repository.revision}")
     eight = run("nllb-600m", 8, tmp_path / "empty")
     assert eight.stdout.startswith("["), eight.stderr
     missing = run("nllb-1.3b", None, tmp_path / "empty")

@@ -32,8 +32,10 @@ def read_wav(path: Path) -> Wav | None:
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, rate = file.getparams()[:3]
+            if width > 4 or not rate:
+                return None
             return Wav(_from_pcm(file.readframes(file.getnframes()), width), channels, rate)
-    except (wave.Error, EOFError):
+    except (wave.Error, EOFError, RuntimeError):  # the last of a chunk that ends behind the file
         return _floating_point(path.read_bytes())
 
 

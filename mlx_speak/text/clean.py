@@ -48,15 +48,16 @@ class Cleaner:
         if unfinished := _UNFINISHED.search(text, max(0, len(text) - _LONGEST)):
             self._held = unfinished.group()
             text = text[: unfinished.start()]
-        return _clean(text)
+        return legible(text)
 
     def close(self) -> str:
         """What the text's last characters come to, now that nothing follows."""
         held, self._held = self._held, ""
-        return _clean(held)
+        return legible(held)
 
 
-def _clean(text: str) -> str:
+def legible(text: str) -> str:
+    """A whole text as `Cleaner` leaves it: a terminal can show it and is told nothing by it."""
     text = _ESCAPE.sub("", text)
     text = _LINE_END.sub("\n", text)
     text = _SURROGATES.sub(_character, text)

@@ -37,7 +37,7 @@ _BRACKETED = re.compile(r"(?<![^\s(])\[([^\[\]]*)\]")
 _SAYING = "".join(WORDS["en"].marks) + "➜➡"
 _SYMBOLS = re.compile(
     f"(?:(?![{_SAYING}])[\u2300-\u23ff\u2500-\u27bf\u2b00-\u2bff\ufe00-\ufe0f\u20e3"
-    "\U0001f000-\U0001faff\U000e0020-\U000e007f])+\u200d?"
+    "\ufffd\U0001f000-\U0001faff\U000e0020-\U000e007f])+\u200d?"
 )
 _ARROW = re.compile(r"\s*[→➜➡⇒]\s*(?=\S)")
 _BLOB = re.compile(r"[!-~]{80,}")
@@ -46,7 +46,8 @@ _SPACE_BEFORE = re.compile(r"[ \t]+(?=[,.](?:\s|$))")
 
 
 def tidy(text: str) -> str:
-    """Drop from prose what has no sound: most emoji, footnote marks and references.
+    """Drop from prose what has no sound: most emoji, footnote marks and references, and what
+    stands in for a character that nobody may write.
 
     Symbols that say something, and the places of hashes and blobs, are for `name_symbols`.
     """

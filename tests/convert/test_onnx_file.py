@@ -9,61 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_speak.convert.onnx_file import Node, read_onnx
+from protobuf import NODE, integer, message, model, packed, varint
 
 from mlx_speak.errors import ModelFormatError
 
 
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _integer(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value)
-
-
-def _message(number: int, data: bytes | str) -> bytes:
-    data = data.encode() if isinstance(data, str) else data
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _packed(number: int, values) -> bytes:
-    return _message(number, b"".join(map(_varint, values)))
-
-
-def _model(*graph_fields: bytes) -> bytes:
-    return _integer(1, 8) + _message(2, "tests") + _message(7, b"".join(graph_fields))
-
-
 def _write(path: Path, *graph_fields: bytes) -> Path:
-    path.write_bytes(_model(*graph_fields))
+    path.write_bytes(model(*graph_fields))
     return path
-
-
-NODE = _message(
-    1,
-    _message(1, "x")
-    + _message(1, "")
-    + _message(2, "y")
-    + _message(3, "/a/b")
-    + _message(4, "Add"),
-)
 
 
 def test_nodes_and_every_kind_of_tensor(tmp_path: Path):
     values = np.arange(6, dtype=np.float32).reshape(2, 3) - 2.5
-    raw = _packed(1, (2, 3)) + _integer(2, 1) + _message(8, "raw") + _message(9, values.tobytes())
-    floats = _integer(1, 6) + _integer(2, 1) + _message(8, "floats") + _message(4, values.tobytes())
-    ints = _packed(1, (3,)) + _integer(2, 7) + _message(8, "ints") + _packed(7, (1, -2, 1 << 40))
-    loose = (
-        _integer(1, 2) + _integer(2, 6) + _message(8, "loose") + _integer(5, 7) + _integer(5, -8)
-    )
-    scalar = _integer(2, 3) + _message(8, "scalar") + _message(9, b"\xfb")
-    tensors = (_message(5, tensor) for tensor in (raw, floats, ints, loose, scalar))
+    raw = packed(1, (2, 3)) + integer(2, 1) + message(8, "raw") + message(9, values.tobytes())
+    floats = integer(1, 6) + integer(2, 1) + message(8, "floats") + message(4, values.tobytes())
+    ints = packed(1, (3,)) + integer(2, 7) + message(8, "ints") + packed(7, (1, -2, 1 << 40))
+    loose = integer(1, 2) + integer(2, 6) + message(8, "loose") + integer(5, 7) + integer(5, -8)
+    scalar = integer(2, 3) + message(8, "scalar") + message(9, b"\xfb")
+    tensors = (message(5, tensor) for tensor in (raw, floats, ints, loose, scalar))
     graph = read_onnx(_write(tmp_path / "x.onnx", NODE, *tensors))
     assert graph.nodes == (Node("Add", "/a/b", ("x", ""), ("y",)),)
     found = graph.initializers
@@ -76,30 +39,30 @@ def test_nodes_and_every_kind_of_tensor(tmp_path: Path):
     assert int(found["scalar"]) == -5
 
 
-HUGE = _varint(9 << 3 | 2) + _varint(1 << 62)
+HUGE = varint(9 << 3 | 2) + varint(1 << 62)
 
 
 @pytest.mark.parametrize(
     "tensor",
     [
-        _integer(1, 4) + _integer(2, 1) + _message(9, bytes(8)),  # half of what it claims
-        _integer(1, 1 << 40) + _integer(2, 1),
-        _integer(1, -3) + _integer(2, 1) + _message(9, b""),
-        _integer(1, 1) + _integer(2, 99) + _message(9, bytes(4)),  # no such type
-        _integer(1, 1) + _message(9, bytes(4)),  # no type
-        _integer(1, 1) + _integer(2, 1) + _message(9, bytes(4)) + _integer(14, 1),  # elsewhere
-        _integer(1, 1) + HUGE,
+        integer(1, 4) + integer(2, 1) + message(9, bytes(8)),  # half of what it claims
+        integer(1, 1 << 40) + integer(2, 1),
+        integer(1, -3) + integer(2, 1) + message(9, b""),
+        integer(1, 1) + integer(2, 99) + message(9, bytes(4)),  # no such type
+        integer(1, 1) + message(9, bytes(4)),  # no type
+        integer(1, 1) + integer(2, 1) + message(9, bytes(4)) + integer(14, 1),  # elsewhere
+        integer(1, 1) + HUGE,
         b"\xff" * 30,
-        _varint(1 << 3 | 3),
-        _message(8, b"\xff\xfe") + _integer(2, 1),
+        varint(1 << 3 | 3),
+        message(8, b"\xff\xfe") + integer(2, 1),
     ],
 )
 def test_tensors_that_are_not(tmp_path: Path, tensor: bytes):
     with pytest.raises(ModelFormatError, match=r"x\.onnx"):
-        read_onnx(_write(tmp_path / "x.onnx", _message(5, tensor)))
+        read_onnx(_write(tmp_path / "x.onnx", message(5, tensor)))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x00" * 64, _integer(7, 3)])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x00" * 64, integer(7, 3)])
 def test_other_files(tmp_path: Path, content: bytes):
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(ModelFormatError):
@@ -109,8 +72,8 @@ def test_other_files(tmp_path: Path, content: bytes):
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_files_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data):
-    tensor = _packed(1, (2,)) + _integer(2, 1) + _message(8, "t") + _message(9, bytes(8))
-    content = bytearray(_model(NODE, _message(5, tensor)))
+    tensor = packed(1, (2,)) + integer(2, 1) + message(8, "t") + message(9, bytes(8))
+    content = bytearray(model(NODE, message(5, tensor)))
     for position in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
         content[position] = data.draw(st.integers(0, 255))
     end = data.draw(st.integers(0, len(content)))
