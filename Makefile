@@ -78,6 +78,7 @@ docs: .venv/test
 
 figures: .venv/test
 	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/peers.py
 
 .venv/speak: pyproject.toml
 ifdef LINUX

