@@ -28,6 +28,7 @@ from mlx.utils import tree_map
 from mlx_speak.kernels import dispatch
 
 from mlx_speak import kernels
+from mlx_speak.nn import conv
 
 _FREE = {"StopGradient", "Depends"}
 _VIEWS: dict[str, Callable[..., Any]] = {
@@ -186,6 +187,7 @@ _STAND_INS: dict[str, Any] = {
     "contiguous": mx,
     "gelu_approx": nn,
     "leaky_relu": nn,
+    "add_bias_and_residual": conv,
     "styled_snake": _INSTANCE_NORM,
     "styled_leaky_relu": _INSTANCE_NORM,
 }

@@ -65,7 +65,7 @@ HELD = {
     "NLLB-600M, a token, 8 bits": (276, 121),
     "NLLB-600M, a token, bf16": (201, 118),
     "XTTS v2, a code, bf16": (338, 339),
-    "Kokoro, a second, fp32": (2430, 717),
+    "Kokoro, a second, fp32": (2395, 682),
 }
 
 

@@ -30,6 +30,7 @@ def conv1d(
     padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
+    residual: mx.array | None = None,
 ) -> mx.array:
     """Cross-correlation over time, as `torch.nn.functional.conv1d` but channels last.
 
@@ -41,6 +42,7 @@ def conv1d(
         padding: zeros added at both ends.
         dilation: distance between taps.
         groups: blocks of channels convolved apart.
+        residual: (batch, frames, out_channels) to add to what comes out.
 
     Returns:
         (batch, frames, out_channels), with frames =
@@ -50,7 +52,16 @@ def conv1d(
         y = _cpu_conv1d(x, weight, stride, padding, dilation, groups)
     else:
         y = mx.conv1d(x, weight, stride, padding, dilation, groups)
-    return y if bias is None else y + bias
+    if bias is None or residual is None:
+        added = residual if bias is None else bias
+        return y if added is None else y + added
+    return add_bias_and_residual(y, bias, residual)
+
+
+@dispatch.fused_on_gpu
+def add_bias_and_residual(x: mx.array, bias: mx.array, residual: mx.array) -> mx.array:
+    """One pass over a long signal in place of two."""
+    return x + bias + residual
 
 
 def conv_transpose1d(
@@ -242,8 +253,8 @@ class Conv1d(_Convolution):
         super().__init__(*channels_and_kernel_size, **options)
         self.dilation = dilation
 
-    def __call__(self, x: mx.array) -> mx.array:
-        """(batch, length, in_channels) → (batch, frames, out_channels)."""
+    def __call__(self, x: mx.array, residual: mx.array | None = None) -> mx.array:
+        """(batch, length, in_channels) → (batch, frames, out_channels), `residual` added."""
         return conv1d(
             x,
             self.weight,
@@ -252,6 +263,7 @@ class Conv1d(_Convolution):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            residual=residual,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import metal_emu
+import mlx.core as mx
 import pytest
 from mlx_speak.kernels import dispatch
 from support import needs_emulator
@@ -27,7 +28,11 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> Emulated:
         mode: metal_emu.Mode = "plain",
         schedule: metal_emu.Schedule = metal_emu.SCHEDULES[0],
     ) -> Iterator[metal_emu.Emulator]:
-        with metal_emu.emulated(mode, schedule) as emulator, kernels.use("metal"):
-            yield emulator
+        mx.disable_compile()  # a compiled function takes a second to build on the CPU
+        try:
+            with metal_emu.emulated(mode, schedule) as emulator, kernels.use("metal"):
+                yield emulator
+        finally:
+            mx.enable_compile()
 
     return context

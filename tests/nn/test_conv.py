@@ -184,6 +184,15 @@ def test_half_precision_stays_half(dtype):
     assert error <= 2.0**-6 * abs(expected).max()
 
 
+def test_a_residual_is_added():
+    x, weight, bias = random(1, 40, 6), mx.array(random(6, 3, 6)), mx.array(random(6))
+    residual = mx.array(random(1, 40, 6))
+    plain = conv1d(mx.array(x), weight, padding=1)
+    for given, expected in ((None, plain + residual), (bias, plain + bias + residual)):
+        ours = conv1d(mx.array(x), weight, given, padding=1, residual=residual)
+        assert mx.array_equal(ours, expected)
+
+
 def test_on_other_devices_mlx_convolves(monkeypatch):
     monkeypatch.setattr(conv, "_on_cpu", lambda: False)
     x, weight = mx.array(random(1, 40, 8)), mx.array(random(6, 4, 8))

@@ -37,12 +37,12 @@ class StyledBlock(nn.Module):
         y = self.norm1(x, style, negative_slope=0.2)
         if self.upsample:
             y = self.pool(y)
-        y = self.conv2(self.norm2(self.conv1(y), style, negative_slope=0.2))
+        y = self.norm2(self.conv1(y), style, negative_slope=0.2)
         if "shortcut" in self:
             x = self.shortcut(x)
         if self.upsample:  # repeating frames commutes with the 1×1 convolution: after it is cheaper
             x = mx.repeat(x, 2, axis=1)
-        return (x + y) * (1 / math.sqrt(2))
+        return self.conv2(y, residual=x) * (1 / math.sqrt(2))
 
 
 class SnakeBlock(nn.Module):
@@ -87,5 +87,5 @@ class SnakeBlock(nn.Module):
         for index, (dilated, plain) in enumerate(zip(self.dilated, self.plain, strict=True)):
             norm1, norm2 = self.norm1[index], self.norm2[index]
             y = dilated(norm1(x, style, snake=self.alpha1[index], moments=moments))
-            x = x + plain(norm2(y, style, snake=self.alpha2[index], moments=moments))
+            x = plain(norm2(y, style, snake=self.alpha2[index], moments=moments), residual=x)
         return x
