@@ -34,8 +34,10 @@ class XTTSVoice(Voice):
         tokenizer: XTTS's.
         known: the speakers that come with it.
         name: for messages.
-        temperature, top_k, top_p, repetition_penalty: how the codes are drawn; `top_k` 1 takes
-            the likeliest.
+        temperature: of the distribution that codes are drawn from.
+        top_k: draw from so many of the likeliest codes; 1 takes the likeliest.
+        top_p: draw from the likeliest codes that have this share of the probability.
+        repetition_penalty: above 1, codes that came before are less likely.
         seed: the same seed gives the same samples.
         first_chunk: codes (46 ms each) after which the first chunk is made; later ones grow.
     """
@@ -119,10 +121,11 @@ class XTTSVoice(Voice):
         """Speak as early as possible.
 
         Args:
-            text, speed: as every voice has them.
+            text: speakable text; what XTTS cannot read at once is cut between sentences.
             language: of the text; by default English.
             speaker: one of `speakers` or its name, what `clone` returned, or the path of a
                 recording, which is then cloned; by default the first.
+            speed: 2 is twice as fast; 0.25 to 4.
         """
         steps = self.steps(text, language, speaker, speed)
         return (audio for audio in steps if audio is not None)
