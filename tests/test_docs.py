@@ -61,6 +61,18 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
         assert inspect.getdoc(thing), full
 
 
+@pytest.mark.parametrize("name", [name for name in DOCUMENTED if name != "kernels"])
+def test_arguments_are_those_of_the_signature(name: str) -> None:
+    """Each on a line of its own, or the site's builder does not find it; of `kernels` it shows the
+    page only."""
+    for full, thing in members(name):
+        text = inspect.getdoc(thing) or ""
+        listed = re.search(r"^Args:\n((?:    .*\n|\n)+)", text + "\n", re.M)
+        if listed and (inspect.isclass(thing) or inspect.isroutine(thing)):
+            named = re.findall(r"^    ([^\s:][^:]*): ", listed[1], re.M)
+            assert set(named) <= set(inspect.signature(thing).parameters), (full, named)
+
+
 def test_all_that_is_exported_is_documented() -> None:
     things = [found(name) for name in DOCUMENTED]
     missing = [
