@@ -41,6 +41,7 @@ bench: .venv/test
 	$(BIN)/python benchmarks/translation.py --model bergamot
 	$(BIN)/python benchmarks/translation.py --model nllb
 	$(BIN)/python benchmarks/speech.py
+	$(BIN)/python benchmarks/xtts.py
 	$(BIN)/python benchmarks/drafting.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/startup.py
