@@ -40,7 +40,7 @@ def calls(small: bool = False) -> Iterator[Call]:
         for what, inputs, outputs, fused in (
             ("norm + queries, keys, values", width, 3 * width, {"norm": True}),
             ("output + residual", width, width, {"residual": True}),
-            ("norm + up + ReLU", width, hidden, {"norm": True, "relu": True}),
+            ("norm + up + ReLU", width, hidden, {"norm": True, "activation": "relu"}),
             ("down + residual", hidden, width, {"residual": True}),
         ):
             for rows in (1, 4):
@@ -89,7 +89,7 @@ def _projection(
     bits: int | None,
     *,
     norm: bool = False,
-    relu: bool = False,
+    activation: kernels.Activation | None = None,
     residual: bool = False,
 ) -> Call:
     def make() -> tuple[mx.array, Arrays]:
@@ -108,7 +108,7 @@ def _projection(
             kernels.QuantizedArray(*weights, 64, bits) if bits else weights[0],
             bias,
             norm=kernels.Norm(scale, shift, 1e-5) if norm else None,
-            relu=relu,
+            activation=activation,
             residual=other if residual else None,
         )
 

@@ -34,7 +34,7 @@ from .lstm import OPERATION as _LSTM
 from .lstm import lstm, lstm_ops
 from .projection import OPERATION as PROJECTION
 from .projection import QUANTIZED_OPERATION as QUANTIZED_PROJECTION
-from .projection import Norm, projection, projection_ops
+from .projection import Activation, Norm, projection, projection_ops
 from .quantized import QuantizedArray
 from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
 from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
@@ -61,6 +61,7 @@ __all__ = [
     "OPERATIONS",
     "PROJECTION",
     "QUANTIZED_PROJECTION",
+    "Activation",
     "Backend",
     "BackendNotAvailableError",
     "Choice",

@@ -41,8 +41,21 @@ METAL_FUNC float normed_input(Row row, int k, int64_t stride, float mean, float 
   return (value - mean) * scale * float(weight[k * weight_stride]) + float(bias[k * bias_stride]);
 }
 
-// Add up over the lanes, and let one of them write: bias, ReLU, residual, in this order.
-template <typename T, bool BIAS, bool RELU, bool RESIDUAL, typename Bias, typename Residual,
+// ACTIVATION is 0 for none, 1 for ReLU, 2 for x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))), which is
+// x times the logistic function of twice the argument of the tangent.
+template <int ACTIVATION>
+METAL_FUNC float activated(float x) {
+  if (ACTIVATION == 1) {
+    return metal::max(x, 0.0f);
+  }
+  if (ACTIVATION == 2) {
+    return x / (1.0f + metal::exp(-1.5957691216f * (x + 0.044715f * x * x * x)));
+  }
+  return x;
+}
+
+// Add up over the lanes, and let one of them write: bias, activation, residual, in this order.
+template <typename T, bool BIAS, int ACTIVATION, bool RESIDUAL, typename Bias, typename Residual,
           typename Out>
 METAL_FUNC void write_output(float sum, int output, int64_t bias_stride, Bias bias,
                              int64_t residual_stride, Residual residual, Out out, uint lane) {
@@ -51,9 +64,7 @@ METAL_FUNC void write_output(float sum, int output, int64_t bias_stride, Bias bi
     if (BIAS) {
       sum += float(bias[output * bias_stride]);
     }
-    if (RELU) {
-      sum = metal::max(sum, 0.0f);
-    }
+    sum = activated<ACTIVATION>(sum);
     if (RESIDUAL) {
       sum += float(residual[output * residual_stride]);
     }

@@ -1,5 +1,5 @@
 // A linear layer for few rows, with what stands before and after it in a transformer: the layer norm
-// of its input, ReLU, the residual connection.
+// of its input, the activation, the residual connection.
 //
 //   x                       (rows, inputs), rows <= ROWS
 //   norm_weight, norm_bias  (inputs,), read if NORM;  eps (1,), fp32
@@ -63,9 +63,9 @@ for (int begin = lane * CHUNK; begin < inputs; begin += 32 * CHUNK) {
 for (int row = 0; row < ROWS; ++row) {
   for (int i = 0; i < OUTPUTS; ++i) {
     if (row < rows && first + i < outputs) {  // the same for all lanes
-      write_output<T, BIAS, RELU, RESIDUAL>(sums[row][i], first + i, bias_strides[0], bias,
-                                            residual_strides[1], residual + row * residual_strides[0],
-                                            out + int64_t(row) * outputs, lane);
+      write_output<T, BIAS, ACTIVATION, RESIDUAL>(
+          sums[row][i], first + i, bias_strides[0], bias, residual_strides[1],
+          residual + row * residual_strides[0], out + int64_t(row) * outputs, lane);
     }
   }
 }

@@ -1,10 +1,11 @@
-"""A linear layer for few rows, with the norm before it and the ReLU or residual after it."""
+"""A linear layer for few rows, with the norm before it and the activation or residual after it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from .dispatch import DTYPES, Kernel, Operation, expect_shape, scalar
 from .quantized import QuantizedArray
@@ -34,6 +35,10 @@ OPERATION = Operation("projection", (DENSE,), SHAPES)
 QUANTIZED_OPERATION = Operation("quantized_projection", (QUANTIZED,), f"{SHAPES}, 4 or 8 bits")
 
 
+Activation = Literal["relu", "gelu_tanh"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
+
 class Norm(NamedTuple):
     """A layer norm."""
 
@@ -50,17 +55,17 @@ def projection(
     bias: mx.array | None = None,
     *,
     norm: Norm | None = None,
-    relu: bool = False,
+    activation: Activation | None = None,
     residual: mx.array | None = None,
 ) -> mx.array:
-    """`relu(norm(x) @ weight.T + bias) + residual`, of which all but the product is optional.
+    """`activation(norm(x) @ weight.T + bias) + residual`, of which all but the product is optional.
 
     Args:
         x: (..., inputs).
         weight: (outputs, inputs).
         bias: (outputs,).
         norm: the layer norm of `x`.
-        relu: whether what is negative becomes 0.
+        activation: "relu", or "gelu_tanh", which is GELU as GPT-2 has it.
         residual: (..., outputs).
 
     Returns:
@@ -93,7 +98,7 @@ def projection(
     applies = applies and x.dtype in DTYPES and all(array.dtype == x.dtype for array in given)
     backend = operation.backend(applies and 1 <= rows <= MAX_ROWS and outputs > 0 and inputs > 0)
     if backend == "ops":
-        return projection_ops(x, weight, bias, norm=norm, relu=relu, residual=residual)
+        return projection_ops(x, weight, bias, norm=norm, activation=activation, residual=residual)
     nothing = weights[-1]  # which the kernel takes where there is none, and does not read
     (out,) = kernel(
         backend,
@@ -115,7 +120,7 @@ def projection(
             **constants,
             "NORM": norm is not None,
             "BIAS": bias is not None,
-            "RELU": relu,
+            "ACTIVATION": 0 if activation is None else 1 + ACTIVATIONS.index(activation),
             "RESIDUAL": residual is not None,
         },
         grid=(32 * GROUPS, -(-outputs // (GROUPS * OUTPUTS)), 1),
@@ -131,7 +136,7 @@ def projection_ops(
     bias: mx.array | None = None,
     *,
     norm: Norm | None = None,
-    relu: bool = False,
+    activation: Activation | None = None,
     residual: mx.array | None = None,
 ) -> mx.array:
     """`projection` in plain MLX."""
@@ -148,6 +153,6 @@ def projection_ops(
         x = x if bias is None else x + bias
     else:
         x = x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
-    if relu:
-        x = mx.maximum(x, 0)
+    if activation:
+        x = nn.relu(x) if activation == "relu" else nn.gelu_approx(x)
     return x if residual is None else residual + x

@@ -83,9 +83,9 @@ for (int begin = lane * CHUNK; begin < inputs; begin += 32 * CHUNK) {
 for (int row = 0; row < ROWS; ++row) {
   for (int i = 0; i < OUTPUTS; ++i) {
     if (row < rows && first + i < outputs) {  // the same for all lanes
-      write_output<T, BIAS, RELU, RESIDUAL>(sums[row][i], first + i, bias_strides[0], bias,
-                                            residual_strides[1], residual + row * residual_strides[0],
-                                            out + int64_t(row) * outputs, lane);
+      write_output<T, BIAS, ACTIVATION, RESIDUAL>(
+          sums[row][i], first + i, bias_strides[0], bias, residual_strides[1],
+          residual + row * residual_strides[0], out + int64_t(row) * outputs, lane);
     }
   }
 }

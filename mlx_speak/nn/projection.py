@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_speak import kernels
+
+from .activations import gelu_tanh
+
+_FUSED: dict[Callable[[mx.array], mx.array], kernels.Activation] = {
+    nn.relu: "relu",
+    gelu_tanh: "gelu_tanh",
+}
 
 
 def project(
@@ -13,10 +22,10 @@ def project(
     linear: nn.Module,
     *,
     norm: nn.LayerNorm | None = None,
-    relu: bool = False,
+    activation: Callable[[mx.array], mx.array] | None = None,
     residual: mx.array | None = None,
 ) -> mx.array:
-    """`relu(linear(norm(x))) + residual`, of which all but the linear layer is optional.
+    """`activation(linear(norm(x))) + residual`, of which all but the linear layer is optional.
 
     Args:
         x: (..., inputs).
@@ -26,18 +35,19 @@ def project(
     Returns:
         (..., outputs).
     """
-    weight = _weight(linear)
+    fused = activation and _FUSED.get(activation)
+    weight = _weight(linear) if fused or activation is None else None
     if weight is not None:
         return kernels.projection(
             x,
             weight,
             linear.get("bias"),
             norm=norm and kernels.Norm(norm.weight, norm.bias, norm.eps),
-            relu=relu,
+            activation=fused,
             residual=residual,
         )
     x = linear(x if norm is None else norm(x))
-    x = nn.relu(x) if relu else x
+    x = x if activation is None else activation(x)
     return x if residual is None else residual + x
 
 

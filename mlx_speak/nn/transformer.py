@@ -121,7 +121,5 @@ class FeedForward(nn.Module):
 
     def __call__(self, x: mx.array, *, norm: nn.LayerNorm | None = None) -> mx.array:
         """(..., dims) → (..., dims)."""
-        fused = self.activation is nn.relu
-        hidden = project(x, self.up, norm=norm, relu=fused)
-        hidden = hidden if fused else self.activation(hidden)
+        hidden = project(x, self.up, norm=norm, activation=self.activation)
         return project(hidden, self.down, residual=x if norm else None)

@@ -58,12 +58,12 @@ SMALL: dict[str, list[Case]] = {
         quantized_cross_attention(5, mx.bfloat16, bits=4, group_size=64, dims=128),
     ],
     "projection": [
-        projection(70, rows=3, norm=True, relu=True),
-        projection(33, mx.bfloat16, rows=2, bias=False, residual=True),
+        projection(70, rows=3, norm=True, activation="relu"),
+        projection(33, mx.bfloat16, rows=2, activation="gelu_tanh", residual=True),
     ],
     "quantized_projection": [
-        quantized_projection(300, rows=3, norm=True, residual=True),
-        quantized_projection(64, mx.bfloat16, rows=2, bits=4, relu=True, bias=False),
+        quantized_projection(300, rows=3, norm=True, activation="relu", residual=True),
+        quantized_projection(64, mx.bfloat16, rows=2, bits=4, activation="gelu_tanh", bias=False),
     ],
     "residual_layer_norm": [residual_layer_norm(300), residual_layer_norm(33, mx.bfloat16)],
     "argmax": [argmax(4500), argmax(4500, mx.float16, rows=1, peak=4095)],

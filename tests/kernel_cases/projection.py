@@ -47,12 +47,12 @@ def _case(
     rows: int = 1,
     norm: bool = False,
     bias: bool = True,
-    relu: bool = False,
+    activation: kernels.Activation | None = None,
     residual: bool = False,
 ) -> Case:
     outputs = len(exact)
     x = normal(inputs, rows, dtype=dtype, seed=inputs + 1, loc=1.0).T
-    found, arguments, options = float64(x), [x, weight], {"relu": relu}
+    found, arguments, options = float64(x), [x, weight], {"activation": activation}
     if norm:
         parts = [normal(inputs, dtype=dtype, seed=inputs + i, loc=0.5) for i in (2, 3)]
         options["norm"] = kernels.Norm(*parts, 1e-5)
@@ -63,13 +63,17 @@ def _case(
     if bias:
         arguments.append(normal(outputs, dtype=dtype, seed=inputs + 4))
         found = found + float64(arguments[-1])
-    if relu:
+    if activation == "relu":
         found = np.maximum(found, 0)
+    elif activation:
+        tangent = np.tanh(np.sqrt(2 / np.pi) * (found + 0.044715 * found**3))
+        found = found / 2 * (1 + tangent)
     if residual:
         options["residual"] = normal(rows, 2 * outputs, dtype=dtype, seed=inputs + 5)[:, ::2]
         found = found + float64(options["residual"])
     return Case(
-        f"{name}, {NAMES[dtype]} {rows}x{inputs}x{outputs}, {norm=} {bias=} {relu=} {residual=}",
+        f"{name}, {NAMES[dtype]} {rows}x{inputs}x{outputs}, "
+        f"{norm=} {bias=} {activation=} {residual=}",
         kernels.projection,
         kernels.projection_ops,
         tuple(arguments),
@@ -82,10 +86,11 @@ def _case(
     )
 
 
-FUSIONS: tuple[dict[str, bool], ...] = (
+FUSIONS: tuple[dict[str, Any], ...] = (
     {"norm": True},  # before queries, keys and values
     {"residual": True},  # after attention, or the second layer of a feed-forward
-    {"norm": True, "relu": True},  # its first
+    {"norm": True, "activation": "relu"},  # its first
+    {"norm": True, "activation": "gelu_tanh"},  # GPT-2's
     {"bias": False},  # an output table
 )
 
@@ -94,7 +99,7 @@ def projection_cases() -> Iterator[Case]:
     for dtype in DTYPES:
         yield from (projection(n, dtype) for n in (1, 2, 7, 8, 9, 31, 32, 33, 255, 256, 257, 1024))
         yield from (projection(100, dtype, **fusion) for fusion in FUSIONS)
-        yield projection(33, dtype, rows=4, norm=True, relu=True, residual=True)
+        yield projection(33, dtype, rows=4, norm=True, activation="relu", residual=True)
     yield from (projection(40, outputs=outputs, rows=2) for outputs in (1, 4, 15, 16, 17, 100))
     yield from (projection(300, rows=rows, **fusion) for rows in (3, 5, 8) for fusion in FUSIONS)
 

@@ -34,7 +34,8 @@ PROJECTION = [
         {},
     ),
     ("projection.h", "d = group * 32 + lane; d < dims", "d = group * 32 + lane; d <= dims", READ),
-    ("projection.h", "metal::max(sum, 0.0f)", "sum", {}),
+    ("projection.h", "metal::max(x, 0.0f)", "x", {}),
+    ("projection.h", "0.044715f * x * x * x", "0.044715f * x", {}),
     ("projection.h", "sum = simd_sum(sum);", "", {}),
     ("projection.h", "output * residual_stride", "output", {}),
 ]
