@@ -61,7 +61,8 @@ class Pipeline:
             answer before. Streams that tell turns are those of Claude Code, Codex and Gemini.
         lookahead: seconds of finished sound beyond which nothing more is made.
         max_backlog: sentences that may wait; beyond it the source is not read.
-        placeholders: what is said for code, tables and addresses.
+        placeholders: what is said for code, tables and addresses; by default in the source's
+            language, where `Placeholders.of` knows it.
 
     Raises:
         UnknownLanguageError: a language that the translator or the voice does not know.
@@ -99,7 +100,7 @@ class Pipeline:
             self.target = wanted if wanted.flores == self.source.flores else self.source
         self.voice, self.fallback, self.speaker = _able(voice, fallback, speaker, self.target)
         self.early, self.cut_turns = early, cut_turns
-        self.placeholders = placeholders or Placeholders()
+        self.placeholders = placeholders or Placeholders.of(self.source)
         self.catch_up = catch_up or CatchUp()
         self.lookahead, self.max_backlog = lookahead, max_backlog
         self.scheduler = scheduler or shared_scheduler()

@@ -10,9 +10,10 @@ from ..languages import Language
 from .blocks import Block, BlockReader
 from .inline import BREAK, InlineReader
 from .verbalize import name_symbols
+from .words import WORDS, Words
 
 
-def _languages() -> dict[str, str]:
+def _languages(words: Words = WORDS["en"]) -> dict[str, str]:
     names = {
         "Python": "python py pycon python3",
         "JavaScript": "javascript js jsx mjs",
@@ -29,28 +30,42 @@ def _languages() -> dict[str, str]:
         "SQL": "sql",
     }
     commands = "bash sh shell zsh fish console shell-session"
-    spoken = {alias: f"{name} code." for name, line in names.items() for alias in line.split()}
-    spoken |= dict.fromkeys(commands.split(), "A command.")
-    spoken |= dict.fromkeys(("diff", "patch"), "A change.")
+    spoken = {
+        alias: words.code_in.format(name=name)
+        for name, line in names.items()
+        for alias in line.split()
+    }
+    spoken |= dict.fromkeys(commands.split(), words.command)
+    spoken |= dict.fromkeys(("diff", "patch"), words.change)
     return spoken
 
 
 @dataclass(frozen=True)
 class Placeholders:
-    """What is said in place of what is not read out, in the language of the text.
+    """What is said in place of what is not read out, in the language of the text: English here.
 
     An empty string says nothing. `Placeholders.silent()` has only empty ones.
     """
 
-    code: str = "Code."
+    code: str = WORDS["en"].code
     """For a code block whose language is not in `languages`."""
     languages: Mapping[str, str] = field(default_factory=_languages)
     """For a code block, by the language after its fence."""
-    table: str = "A table."
-    link: str = "the link"
+    table: str = WORDS["en"].table
+    link: str = WORDS["en"].link
     """For an address amid a sentence."""
-    skipped: str = "Skipping ahead."
+    skipped: str = WORDS["en"].skipped
     """Where sentences are left out because speech has fallen too far behind."""
+
+    @classmethod
+    def of(cls, language: str | Language) -> Placeholders:
+        """Those of a language that `words` knows, else English ones.
+
+        Raises:
+            UnknownLanguageError: for a language that is not known.
+        """
+        words = WORDS.get(Language.parse(language).code, WORDS["en"])
+        return cls(words.code, _languages(words), words.table, words.link, words.skipped)
 
     @classmethod
     def silent(cls) -> Placeholders:
@@ -142,7 +157,7 @@ def speakable(
         language: of the text, as `Language.parse` reads it.
     """
     code = Language.parse(language).code
-    reader = MarkdownReader(placeholders)
+    reader = MarkdownReader(placeholders or Placeholders.of(language))
     paragraphs = [""]
     for piece in (*reader.feed(text), *reader.close()):
         if piece.kind == "text":

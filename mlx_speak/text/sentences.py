@@ -77,7 +77,7 @@ class SentenceReader:
         flush_after: seconds of silence after which a tail that looks complete is given out.
         stall_after: seconds of silence after which any tail is.
         max_length: characters after which a sentence is cut.
-        placeholders: what is said for code, tables and addresses.
+        placeholders: what is said for code, tables and addresses; by default in the language.
         clock: gives the time in seconds.
 
     Raises:
@@ -100,7 +100,7 @@ class SentenceReader:
         self._clock = clock
         self._message = ""
         self._last = clock()
-        self._markdown = MarkdownReader(placeholders)
+        self._markdown = MarkdownReader(placeholders or Placeholders.of(language))
         self._splitter = SentenceSplitter(self._code, max_length)
 
     def feed(self, event: TextEvent) -> list[Sentence]:

@@ -73,6 +73,17 @@ class Words:
     """In place of a string that nobody would read out."""
     hexadecimal: str
     dunder: str
+    code: str
+    """In place of a code block."""
+    code_in: str
+    """The same with its language, `{name}`."""
+    command: str
+    change: str
+    table: str
+    link: str
+    """For an address amid a sentence."""
+    skipped: str
+    """Where sentences are left out."""
     marks: dict[str, str]
     """Symbols that say something: "✅" → "OK"."""
     spaced: bool = True
@@ -170,7 +181,10 @@ _EN = Words(
     },
     times="times", percent="percent", seconds="and {s} seconds", clock="", whole_hour="",
     cents="{whole} {unit} and {part} {cents}", more="and so on", blob="a long string",
-    hexadecimal="hex", dunder="dunder", marks=_marks("OK", "not OK", "warning"),
+    hexadecimal="hex", dunder="dunder",
+    code="Code.", code_in="{name} code.", command="A command.", change="A change.",
+    table="A table.", link="the link", skipped="Skipping ahead.",
+    marks=_marks("OK", "not OK", "warning"),
 )  # fmt: skip
 
 _PT = Words(
@@ -246,6 +260,8 @@ _PT = Words(
     times="vezes", percent="por cento", seconds="e {s} segundos", clock="{h} e {m}",
     whole_hour="{h} horas", cents="{whole} {unit} e {part} {cents}", more="e assim por diante",
     blob="um texto longo", hexadecimal="hexadecimal", dunder="dunder",
+    code="Código.", code_in="Código em {name}.", command="Um comando.", change="Uma mudança.",
+    table="Uma tabela.", link="o link", skipped="Pulando adiante.",
     marks=_marks("OK", "não OK", "atenção"),
 )  # fmt: skip
 
@@ -301,7 +317,10 @@ _JA = Words(
     share="{whole}分の{part}",
     halves={}, times="倍", percent="パーセント", seconds="{s}秒", clock="{h}時{m}分",
     whole_hour="{h}時", cents="{whole}{unit}{part}{cents}", more="以下省略", blob="長い文字列",
-    hexadecimal="16進数", dunder="ダンダー", marks=_marks("OK", "NG", "注意"), spaced=False,
+    hexadecimal="16進数", dunder="ダンダー",
+    code="コードです。", code_in="{name}のコードです。", command="コマンドです。",
+    change="変更です。", table="表です。", link="リンク", skipped="先に進みます。",
+    marks=_marks("OK", "NG", "注意"), spaced=False,
 )  # fmt: skip
 
 WORDS = {"en": _EN, "pt": _PT, "ja": _JA}

@@ -103,6 +103,20 @@ def test_placeholders():
     assert speakable(text, Placeholders.silent()) == "See now."
 
 
+@pytest.mark.parametrize(
+    ("language", "spoken"),
+    [
+        ("pt", "Código em Rust.\nUm comando.\nUma tabela."),
+        ("ja", "Rustのコードです。\nコマンドです。\n表です。"),
+        ("de", "Rust code.\nA command.\nA table."),
+    ],
+)
+def test_placeholders_are_in_the_language_of_the_text(language, spoken):
+    text = "```rs\nx\n```\n```sh\nx\n```\n| a |\n|---|\n"
+    assert speakable(text, language=language) == spoken
+    assert sentences(text, "text", language=language) == spoken.split("\n")
+
+
 def test_headings_and_items_end_as_sentences():
     text = "# Title\n\n- one\n- two:\n- three!\n\nfour"
     assert sentences(text) == ["Title.", "one.", "two:", "three!", "four"]
