@@ -28,6 +28,8 @@ import os
 
 import mlx.core as mx
 
+from ..kernels import argmax
+
 
 def choose(
     logits: mx.array, hidden: mx.array, longest: mx.array | float
@@ -51,7 +53,7 @@ def choose(
     top = mx.max(logits, axis=-1).astype(mx.float32)
     slack = relative * lengths + 4 * unit * mx.abs(top)
     rivals = mx.sum(logits >= (top - slack)[:, None], axis=-1)
-    return mx.argmax(logits, axis=-1), rivals == 1
+    return argmax(logits), rivals == 1
 
 
 def _roundoff(dtype: mx.Dtype) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from mlx.utils import tree_reduce
 
 from ..errors import ModelFormatError, ModelNotFoundError
+from ..kernels import argmax
 from .certainty import choose
 from .drafting import Report, verified_greedy
 from .nllb_model import NLLB, Memory
@@ -197,7 +198,7 @@ class NLLBDecoder:
 
     def guess(self, hidden: mx.array) -> mx.array:
         logits = mx.concatenate([table.as_linear(hidden) for table in self._tables], axis=-1)
-        return self._ids[mx.argmax(logits, axis=-1)]
+        return self._ids[argmax(logits)]
 
     def best(self, hidden: mx.array) -> tuple[mx.array, mx.array]:
         return choose(self._model.logits(hidden), hidden, self._longest)

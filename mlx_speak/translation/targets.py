@@ -9,7 +9,7 @@ from typing import TypeAlias
 import mlx.core as mx
 import numpy as np
 
-from ..kernels import top_k
+from ..kernels import argmax, top_k
 from ..nn.cache import KeyValueCache
 from .nllb_model import NLLB, Caches, Memory
 
@@ -87,7 +87,7 @@ def greedy_step(model: NLLB, process: Process, *, scored: bool) -> Step:
         decoded = targets.caches[0].length
         hidden, caches = model.decode(ids[:, 0, decoded:], targets.memory, targets.caches)
         scores = process(model.logits(hidden[:, -1:]).astype(mx.float32), ids)
-        tokens = mx.argmax(scores, axis=-1, keepdims=True)
+        tokens = argmax(scores)[..., None]
         found = [tokens[:, 0, 0]]
         if scored:
             best = mx.take_along_axis(scores, tokens, axis=-1)
