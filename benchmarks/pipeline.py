@@ -216,7 +216,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=60, help="tokens written a second")
     card = "jack" if shutil.which("jackd") else "clock"
     parser.add_argument("--card", choices=["jack", "clock"], default=card)
-    parser.add_argument("--engines", nargs="+", default=[EARLY, STRICT, SEQUENTIAL, OTHERS])
+    parser.add_argument(
+        "--engines", nargs="+", help="default: all that do the same work with this voice"
+    )
     parser.add_argument("--record", type=Path, help="record the pace of standard input, and end")
     parser.add_argument("--recording", type=Path, help="replay this, heard whole")
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
@@ -224,6 +226,9 @@ def main() -> None:
     if options.record:
         record(options.record)
         return
+    if not options.engines:
+        options.engines = [EARLY, STRICT, SEQUENTIAL]
+        options.engines += [OTHERS] if options.voice == "kokoro" else []
     dropped = use_own_processor()
     use_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
     here = machine() | {"dropped": str(dropped or "nothing")}
