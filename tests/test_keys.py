@@ -56,7 +56,9 @@ class Terminal:
     def start(self, *arguments: str, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
         def take_terminal() -> None:
             fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            # Where tests run in the background, or under nohup, these are ignored by children too.
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
 
         return subprocess.Popen(
             [sys.executable, *arguments],

@@ -204,7 +204,7 @@ class XTTS(nn.Module):
     def prefix(self, latents: Latents) -> Prefix:
         """What the GPT keeps of a speaker: the same for every text, so worth keeping."""
         context = self.gpt.read(latents.gpt_cond_latent)
-        mx.eval([(cache.keys, cache.values) for cache in context.caches])
+        mx.eval([cache.keys_values for cache in context.caches])
         return context
 
     def codes(self, text_ids: Sequence[int], prefix: Prefix, sampling: Sampling) -> Iterator[Step]:
