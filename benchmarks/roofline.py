@@ -25,6 +25,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from graphs import Dispatch, dispatches, hollow
+from nllb_weights import SHAPES
 
 from mlx_speak import kernels
 from mlx_speak.nn.cache import KeyValueCache
@@ -65,16 +66,7 @@ CHIPS = (
     Chip("M2 Ultra", 819e9, 27.2e12),
 )
 
-NLLB_600M = NLLBConfig(
-    vocab_size=256206,
-    d_model=1024,
-    encoder_layers=12,
-    decoder_layers=12,
-    encoder_attention_heads=16,
-    decoder_attention_heads=16,
-    encoder_ffn_dim=4096,
-    decoder_ffn_dim=4096,
-)
+NLLB_600M = NLLBConfig.from_dict(SHAPES["distilled-600M"].config())
 SOURCE, TARGET = 32, 16
 """Tokens of the source, and of the target so far."""
 PHONEMES, FRAMES = 16, 40

@@ -8,10 +8,9 @@ Bergamot and Kokoro, from packages; the listener is a clock.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline_engines import typed
 from texts import written
 
 import mlx_speak as ms
@@ -24,14 +23,6 @@ TEXT = (
 PICTURE = Path(__file__).parents[1] / "docs" / "waterfall.png"
 
 
-def paced(text: str, rate: float) -> Iterator[ms.TextEvent]:
-    """The text as it is written, `rate` tokens a second."""
-    for seconds, piece in written(text, rate, seed=0):
-        time.sleep(seconds)
-        yield ms.TextEvent(piece, "text", "answer")
-    yield ms.TextEvent("", "end", "answer")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("picture", type=Path, nargs="?", default=PICTURE)
@@ -40,7 +31,7 @@ def main() -> None:
     translator, voice = ms.load_translator("bergamot-en-pt"), ms.load_voice("kokoro")
     with ms.Pipeline(translator, voice, "en", "pt", output="silent", early="eager") as pipe:
         pipe.warm_up()
-        for utterance in pipe.run(paced(TEXT, options.rate)):
+        for utterance in pipe.run(typed(written(TEXT, options.rate, seed=0))):
             print(f"{utterance.times.latency:.2f} s  {utterance.source} → {utterance.text}")
         pipe.stats().waterfall(options.picture)
         print(pipe.stats())

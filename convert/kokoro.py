@@ -23,7 +23,7 @@ from mlx_speak.model_folder import read_json
 
 from .folder import atomic_folder, save_model, save_tensors
 from .kokoro_onnx import read_kokoro_onnx
-from .parameters import check_shapes, fold_weight_norm
+from .parameters import check_shapes, convolution_axes, fold_weight_norm, stage_blocks
 from .report import SILENT, Reporter
 from .safetensors_file import widen
 from .torch_file import read_torch
@@ -57,7 +57,6 @@ def convert_kokoro(
         ModelFormatError: a file is damaged or not Kokoro.
     """
     import mlx.core as mx
-    from mlx.utils import tree_flatten
 
     from mlx_speak.speech.kokoro.model import Kokoro, KokoroConfig
 
@@ -70,8 +69,7 @@ def convert_kokoro(
         weights = rename(reference, len(model_config.istftnet.resblock_kernel_sizes))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(f"{checkpoint} is not a Kokoro checkpoint: {error!r}") from error
-    expected = {name: array.shape for name, array in dict(tree_flatten(model.parameters())).items()}
-    check_shapes(checkpoint, expected, {name: array.shape for name, array in weights.items()})
+    check_shapes(checkpoint, model, weights)
 
     if voices is None:
         beside = checkpoint.parent / "voices"
@@ -267,9 +265,7 @@ def _renamed(name: str, blocks_per_stage: int) -> str:
         index, rest = int(match[1]), match[2]  # LSTMs and norms take turns in one list
         kind = "norms" if index % 2 else "lstms"
         return f"predictor.text_encoder.{kind}.{index // 2}.{rest}"
-    if match := re.match(r"(decoder\.generator)\.resblocks\.(\d+)\.(.*)", name):
-        stage, block = divmod(int(match[2]), blocks_per_stage)
-        name = f"{match[1]}.stages.{stage}.blocks.{block}.{match[3]}"
+    name = stage_blocks(name, "decoder.generator", blocks_per_stage)
     for pattern, replacement in _RENAMES:
         name = pattern.sub(replacement, name)
     return name
@@ -280,9 +276,7 @@ def _mlx_axes(name: str, array: np.ndarray) -> np.ndarray:
         return array.reshape(-1)  # (1, channels, 1)
     if array.ndim != 3:
         return array
-    if ".ups." in name:  # a transposed convolution: (in, out, kernel) → (out, kernel, in)
-        return np.ascontiguousarray(array.transpose(1, 2, 0))
-    return np.ascontiguousarray(array.swapaxes(1, 2))  # (out, in, kernel) → (out, kernel, in)
+    return convolution_axes(array, transposed=".ups." in name)
 
 
 def _lstm(reference: Mapping[str, np.ndarray], stem: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -22,7 +22,7 @@ from mlx_speak.model_folder import read_config
 from .checkpoint import read_checkpoint
 from .folder import atomic_folder, save_config
 from .nllb_languages import read_language_token_ids, tokenizer_kind
-from .parameters import blocks, check_finite
+from .parameters import blocks, check_finite, check_no_faults, parameter_shapes
 from .report import SILENT, Reporter
 from .safetensors_file import BFLOAT16, widen, write_safetensors
 
@@ -156,6 +156,8 @@ def arrange(
     Raises:
         ModelFormatError: one is missing or left over, has another shape, or is no number.
     """
+    from mlx_speak.translation.nllb_model import NLLB
+
     tensors = {  # a bare M2M100Model saves its names without the prefix
         name if name.startswith(("model.", "lm_head.")) else f"model.{name}": tensor
         for name, tensor in checkpoint.items()
@@ -172,7 +174,7 @@ def arrange(
                     "not supported"
                 )
     names = parameter_names(config)
-    shapes = _shapes(config)
+    shapes = parameter_shapes(NLLB(config))
     faults = []
     for ours, theirs in names.items():
         rows, *columns = shapes[ours]
@@ -184,25 +186,13 @@ def arrange(
                 faults.append(f"{name} has the shape {tensors[name].shape}, not {shape}")
     known = {name for theirs in names.values() for name in theirs}
     faults += [f"{name} is unknown" for name in sorted(tensors.keys() - known)]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ModelFormatError(f"{source} does not fit its config: {'; '.join(faults[:3])}{more}")
+    check_no_faults(source, faults)
     for name, tensor in tensors.items():
         check_finite(source, name, tensor)
     types = {tensor.dtype for tensor in tensors.values()}
     if len(types) > 1 or not types <= {np.dtype("<f4"), np.dtype("<f2"), BFLOAT16}:
         tensors = {name: widen(x).astype(np.float32, copy=False) for name, x in tensors.items()}
     return {ours: [tensors[name] for name in theirs] for ours, theirs in names.items()}
-
-
-def _shapes(config: NLLBConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter of ours, from a model that is never evaluated."""
-    from mlx.utils import tree_flatten
-
-    from mlx_speak.translation.nllb_model import NLLB
-
-    parameters: dict[str, Any] = dict(tree_flatten(NLLB(config).parameters()))
-    return {name: array.shape for name, array in parameters.items()}
 
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:

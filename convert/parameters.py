@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlx_speak.errors import ModelFormatError
 
 from .safetensors_file import BFLOAT16, widen
+
+if TYPE_CHECKING:
+    import mlx.nn as nn
 
 
 def fold_weight_norm(
@@ -42,20 +47,53 @@ def fold_weight_norm(
     return folded
 
 
-def check_shapes(
-    path: Path, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> None:
-    """Raise ModelFormatError unless names and shapes are those of the model; names three faults."""
+def stage_blocks(name: str, generator: str, blocks_per_stage: int) -> str:
+    """HiFi-GAN numbers its residual blocks through all stages; ours count within each.
+
+    Args:
+        generator: what `.resblocks.` follows, the module that has them.
+    """
+    if not (match := re.match(rf"({re.escape(generator)})\.resblocks\.(\d+)\.(.*)", name)):
+        return name
+    stage, block = divmod(int(match[2]), blocks_per_stage)
+    return f"{match[1]}.stages.{stage}.blocks.{block}.{match[3]}"
+
+
+def convolution_axes(array: np.ndarray, *, transposed: bool) -> np.ndarray:
+    """torch's axes of a one-dimensional convolution's weight → MLX's, (out, kernel, in).
+
+    Args:
+        array: (out, in, kernel), or of a transposed convolution (in, out, kernel).
+    """
+    return np.ascontiguousarray(array.transpose(1, 2, 0) if transposed else array.swapaxes(1, 2))
+
+
+def parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter, by name; none is evaluated."""
+    from mlx.utils import tree_flatten
+
+    parameters: dict[str, Any] = dict(tree_flatten(model.parameters()))
+    return {name: array.shape for name, array in parameters.items()}
+
+
+def check_shapes(path: Path, model: nn.Module, found: Mapping[str, np.ndarray]) -> None:
+    """Raise ModelFormatError unless names and shapes are those of the model."""
+    expected = parameter_shapes(model)
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is unknown" for name in found if name not in expected]
     wrong += [
-        f"{name} has shape {found[name]}, not {shape}"
+        f"{name} has shape {found[name].shape}, not {shape}"
         for name, shape in expected.items()
-        if name in found and found[name] != shape
+        if name in found and found[name].shape != shape
     ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelFormatError(f"{path} does not fit its config: {'; '.join(wrong[:3])}{more}")
+    check_no_faults(path, wrong)
+
+
+def check_no_faults(path: Path, faults: Sequence[str]) -> None:
+    """Raise ModelFormatError for a checkpoint that has any; three are named."""
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ModelFormatError(f"{path} does not fit its config: {'; '.join(faults[:3])}{more}")
 
 
 def check_finite(path: Path, name: str, tensor: np.ndarray) -> None:

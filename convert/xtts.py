@@ -47,8 +47,6 @@ def convert_xtts(
         ModelNotFoundError: there is no checkpoint or no config.
         ModelFormatError: a file is damaged, hostile, or not of an XTTS v2.
     """
-    from mlx.utils import tree_flatten
-
     from mlx_speak.speech.xtts.model import XTTS, XTTSConfig
     from mlx_speak.speech.xtts.speakers import shapes, tensors
 
@@ -60,9 +58,7 @@ def convert_xtts(
     given.pop("model_args", None)
     model_config = XTTSConfig.from_dict(given)
     weights = parameters(state, model_config.gpt_n_heads)
-    model: Any = XTTS(model_config)
-    expected = {name: array.shape for name, array in dict(tree_flatten(model.parameters())).items()}
-    check_shapes(checkpoint, expected, {name: array.shape for name, array in weights.items()})
+    check_shapes(checkpoint, XTTS(model_config), weights)
     for name, array in weights.items():
         check_finite(checkpoint, name, array)
     speakers = _speakers(folder / "speakers_xtts.pth", shapes(model_config))

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlx_speak.errors import ModelFormatError
 
-from .parameters import fold_weight_norm
+from .parameters import convolution_axes, fold_weight_norm, stage_blocks
 from .safetensors_file import widen
 
 Weights = dict[str, np.ndarray]
@@ -175,9 +175,7 @@ def _never_empty(array: np.ndarray) -> np.ndarray:
 
 
 def _renamed(name: str, blocks_per_stage: int) -> str:
-    if match := re.match(r"(hifigan_decoder\.waveform_decoder)\.resblocks\.(\d+)\.(.*)", name):
-        stage, block = divmod(int(match[2]), blocks_per_stage)
-        name = f"{match[1]}.stages.{stage}.blocks.{block}.{match[3]}"
+    name = stage_blocks(name, "hifigan_decoder.waveform_decoder", blocks_per_stage)
     for pattern, replacement in _RENAMES:
         name = pattern.sub(replacement, name)
     if match := re.match(r"speaker_encoder\.layers\.(\d+)\.(.*)", name):
@@ -199,6 +197,4 @@ def _mlx_axes(name: str, array: np.ndarray) -> np.ndarray:
         return array
     if _POINTWISE.match(name):
         return array[:, :, 0]
-    if ".ups." in name:  # a transposed convolution: (in, out, kernel) → (out, kernel, in)
-        return np.ascontiguousarray(array.transpose(1, 2, 0))
-    return np.ascontiguousarray(array.swapaxes(1, 2))  # (out, in, kernel) → (out, kernel, in)
+    return convolution_axes(array, transposed=".ups." in name)

@@ -7,7 +7,7 @@ to read them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _SYMBOLS = "&@%#$£°"
 
@@ -24,7 +24,7 @@ class Wording:
     """What stands between an amount's units and its cents."""
     longest: int = 250
     """Characters that the model reads well at once."""
-    thousands: str = field(default=".", kw_only=True)
+    thousands: str = "."
     """What may group the digits of a number."""
 
 
@@ -47,7 +47,7 @@ def _wording(
         re.compile(rf"([0-9]+)({ordinal})") if ordinal else None,
         cents_after,
         longest,
-        thousands=thousands,
+        thousands,
     )
 
 
