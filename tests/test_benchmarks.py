@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 FIXTURE = Path(__file__).parent / "fixtures" / "nllb_tiny"
 
-figures, nllb, nllb_weights = map(benchmark, ("figures", "nllb", "nllb_weights"))
+figures, nllb, nllb_summary, nllb_weights = map(
+    benchmark, ("figures", "nllb", "nllb_summary", "nllb_weights")
+)
 
 
 def run(folder: Path, script: str, *arguments: str) -> tuple[dict[str, Any], str]:
@@ -171,10 +173,10 @@ def test_misses_come_as_often_as_asked_for() -> None:
 
 def test_a_sentence_of_an_engine_without_encoder_costs_steps_alone() -> None:
     """0.3 s for encoder and first two tokens, of which 0.1 s a token."""
-    timing = nllb.Timing(10, [0] * 22, 2.3, 0.3, 0.0)
-    assert nllb._decoding_seconds(timing) == pytest.approx(2.2)
-    timing = nllb.Timing(10, [0] * 22, 2.3, 0.3, 0.1)
-    assert nllb._decoding_seconds(timing) == pytest.approx(2.2)
+    timing = nllb_summary.Timing(10, [0] * 22, 2.3, 0.3, 0.0)
+    assert nllb_summary._decoding_seconds(timing) == pytest.approx(2.2)
+    timing = nllb_summary.Timing(10, [0] * 22, 2.3, 0.3, 0.1)
+    assert nllb_summary._decoding_seconds(timing) == pytest.approx(2.2)
 
 
 def test_readme_shows_the_results_that_are_kept() -> None:

@@ -40,10 +40,14 @@ NETWORK = (
 )
 
 
+def files_of(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
 def sources() -> list[Path]:
     """Every module that is installed, by its path in the repository."""
     folders = ("mlx_speak", "convert", "kernels")
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for folder in folders for path in files_of(folder))
 
 
 def module_name(path: Path) -> str:
@@ -141,6 +145,12 @@ def test_files_can_be_read_in_one_sitting(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 400
     assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+def test_what_is_not_installed_can_be_read_too() -> None:
+    files = [path for folder in ("tests", "benchmarks", "examples") for path in files_of(folder)]
+    assert len(files) > 100
+    assert [path.name for path in files if len(path.read_text().splitlines()) > 400] == []
 
 
 def loaded_by(statement: str) -> list[str]:

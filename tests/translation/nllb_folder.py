@@ -32,6 +32,13 @@ TEXTS = (
     "敏捷的棕色狐狸跳过了懒狗。",
 )
 
+_WORDS = sorted({word.strip(".,!?;()") for text in TEXTS[:4] for word in text.split()})
+SENTENCES = [
+    " ".join(_WORDS[i % len(_WORDS)] for i in range(start, start + 1 + start % 7))
+    for start in range(40)
+]
+"""Of one to seven words of `TEXTS`."""
+
 
 @cache
 def vocabulary(pieces: int = PIECES, **options: Any) -> bytes:
