@@ -12,9 +12,6 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
-from mlx_speak.convert.folder import save_model
-from mlx_speak.convert.torch_file import read_torch
-from mlx_speak.convert.xtts_parameters import dimensions, parameters
 from support import figure
 
 from mlx_speak.errors import ModelFormatError
@@ -27,22 +24,13 @@ TEXT_IDS = [5, 17, 80, 33, 9]
 
 @pytest.fixture(scope="module")
 def config() -> dict:
-    hubs = json.loads((FIXTURE / "config.json").read_text(encoding="utf-8"))
-    state = read_torch(FIXTURE / "model.pth")["model"]
-    return {**hubs, **dimensions(state), "model_type": "xtts"}
+    """Coqui's own."""
+    return json.loads((FIXTURE / "config.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def folder(config: dict, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("xtts")
-    state = read_torch(FIXTURE / "model.pth")["model"]
-    save_model(path, config, parameters(state, config["model_args"]["gpt_n_heads"]))
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> XTTS:
-    return load_model(folder)
+def model(xtts_folder: Path) -> XTTS:
+    return load_model(xtts_folder)
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +130,10 @@ def gpt_bytes(model: XTTS) -> int:
     ("precision", "smaller", "tolerance"), [("bfloat16", 2, 0.02), (8, 3.4, 0.02), (4, 5.5, 0.25)]
 )
 def test_precisions(
-    folder: Path, latents: Latents, precision: str | int, smaller: float, tolerance: float
+    xtts_folder: Path, latents: Latents, precision: str | int, smaller: float, tolerance: float
 ) -> None:
     """How far rounded weights move the states, as a share of their size; and the memory saved."""
-    exact, rounded = load_model(folder), load_model(folder)
+    exact, rounded = load_model(xtts_folder), load_model(xtts_folder)
     if isinstance(precision, int):
         nn.quantize(rounded.gpt, group_size=64, bits=precision)
     else:
