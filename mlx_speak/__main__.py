@@ -44,7 +44,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--translator", help="alias, hub id or folder (default: chosen by the two languages)"
     )
     parser.add_argument(
-        "--bits", type=int, choices=(8, 4), help="quantise the translator (default: as it is)"
+        "--bits",
+        type=int,
+        choices=(8, 4),
+        help="quantise translator and voice, for a Mac or a GPU (default: as they are)",
     )
     parser.add_argument(
         "--format",

@@ -119,9 +119,12 @@ def load_voice(name: str | Path, bits: int | None = None) -> Voice:
 
     Raises:
         ModelNotFoundError: nothing of that name, here or on the hub; says what to do.
-        ModelFormatError: the folder is damaged, of an unknown type, or holds a translator.
+        ModelFormatError: the folder is damaged, of an unknown type, or holds a translator; or
+            `bits` are asked of the system's voice.
     """
     if name == "say":
+        if bits is not None:
+            raise ModelFormatError("the system's voice 'say' has no weights to quantise")
         from .speech import system
 
         return system.load()

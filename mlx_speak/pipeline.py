@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from .audio import Output, OutputSpec, open_output
 from .catch_up import CatchUp
 from .early import Level
-from .errors import UnknownLanguageError
+from .errors import MissingExtraError, UnknownLanguageError
 from .languages import Language
 from .player import Player, Track
 from .protocols import Speaks, Translates
@@ -237,9 +237,12 @@ def _able(
     """
     try:
         voice.check(language, speaker)
-    except UnknownLanguageError:
+    except UnknownLanguageError as error:
         if fallback is None:
             raise
-        fallback.check(language)
+        try:
+            fallback.check(language)
+        except MissingExtraError:  # one that is loaded only now, and cannot be
+            raise error from None
         return fallback, None, None
     return voice, fallback, speaker

@@ -13,6 +13,7 @@ from .status import Status
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
+    from .protocols import Speaks
     from .speech import Voice
     from .translation import Translator
 
@@ -23,6 +24,7 @@ class Models:
     def __init__(self) -> None:
         self._loaded: dict[tuple[object, ...], Any] = {}
         self._warm: set[tuple[object, ...]] = set()
+        self._system: Any = _Late(lambda: self._voice("say"))
 
     def translator(self, arguments: argparse.Namespace) -> Translator | None:
         """That of the arguments; None where the text is spoken as it is."""
@@ -33,17 +35,13 @@ class Models:
         return self._load(("translator", _whole(name), bits), ms.load_translator, name, bits)
 
     def voice(self, arguments: argparse.Namespace) -> Voice:
-        name = arguments.voice or ms.default_voice(arguments.to)
-        return self._load(("voice", _whole(name)), ms.load_voice, name)
+        return self._voice(_voice_name(arguments), arguments.bits)
 
-    def fallback(self, arguments: argparse.Namespace) -> Voice | None:
-        """The system's voice, if there is one and it is wanted."""
-        if arguments.no_fallback:
+    def fallback(self, arguments: argparse.Namespace) -> Speaks | None:
+        """The system's voice, if it is wanted and is not the one to stand in for."""
+        if arguments.no_fallback or _voice_name(arguments) == "say":
             return None
-        try:
-            return self._load(("voice", "say"), ms.load_voice, "say")
-        except ms.MissingExtraError:
-            return None
+        return self._system
 
     def warm_up(self, pipe: Pipeline) -> None:
         """Once for each way that a text can go."""
@@ -52,10 +50,30 @@ class Models:
             pipe.warm_up()
             self._warm.add(way)
 
+    def _voice(self, name: str, bits: int | None = None) -> Voice:
+        bits = None if name == "say" else bits  # nothing of it can be quantised
+        return self._load(("voice", _whole(name), bits), ms.load_voice, name, bits)
+
     def _load(self, key: tuple[object, ...], load: Callable[..., Any], *arguments: object) -> Any:
         if key not in self._loaded:
             self._loaded[key] = load(*arguments)
         return self._loaded[key]
+
+
+class _Late:
+    """A voice that is loaded when something is first asked of it."""
+
+    def __init__(self, load: Callable[[], Voice]):
+        self._load = load
+        self._voice: Voice | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        self._voice = self._voice or self._load()
+        return getattr(self._voice, name)
+
+
+def _voice_name(arguments: argparse.Namespace) -> str:
+    return arguments.voice or ms.default_voice(arguments.to)
 
 
 def _whole(name: str | Path) -> str:

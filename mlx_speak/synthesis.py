@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .audio import Audio
-from .errors import UnknownLanguageError
+from .errors import MissingExtraError, UnknownLanguageError
 from .scheduler import Pace
 from .text.clauses import CLAUSE_LENGTH, clauses_end
 from .text.reading import read_aloud
@@ -60,7 +60,7 @@ class Synthesis:
             self._utterance.warning = f"the voice {pipe.voice.name!r} failed: {error}"
             try:
                 yield from self._speak_as(pipe.fallback, text, None)
-            except UnknownLanguageError:
+            except (UnknownLanguageError, MissingExtraError):
                 raise error from None
 
     def _speak_as(

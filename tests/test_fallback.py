@@ -13,8 +13,10 @@ import pytest
 from fakes import RATE, FakeTranslator, FakeVoice
 from support import package
 
+import mlx_speak as ms
+from mlx_speak.__main__ import parse_arguments
 from mlx_speak.audio import Audio
-from mlx_speak.errors import UnknownLanguageError
+from mlx_speak.errors import MissingExtraError, UnknownLanguageError
 from mlx_speak.languages import Language
 from mlx_speak.pipeline import Pipeline
 from mlx_speak.speak import Models
@@ -113,14 +115,66 @@ def test_both_fail() -> None:
     assert "no breath" in str(utterances[1].error)
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The models that are loaded, as fakes."""
+    loads: list[tuple[object, ...]] = []
+    for name, fake in (("load_voice", Other), ("load_translator", FakeTranslator)):
+        monkeypatch.setattr(ms, name, lambda *args, fake=fake: loads.append(args) or fake())
+    return loads
+
+
+def models_of(*arguments: str) -> tuple[Models, argparse.Namespace]:
+    parsed = parse_arguments(["--to", "pt", *arguments])
+    parsed.source, parsed.to = map(Language.parse, (parsed.source, parsed.to))
+    return Models(), parsed
+
+
+def test_the_voice_of_the_system_is_loaded_when_it_has_to_speak(asked: list) -> None:
+    models, arguments = models_of()
+    fallback = models.fallback(arguments)
+    assert [u.voices for u in said(Monoglot(), fallback)] == [("monoglot",)] * 3
+    assert asked == []
+    assert said(Monoglot("second"), fallback)[1].voices == ("monoglot", "other")
+    assert said(Monoglot("second"), models.fallback(arguments))[1].voices[1:] == ("other",)
+    assert asked == [("say", None)]
+
+
+@pytest.mark.parametrize("options", [["--no-fallback"], ["--voice", "say"], ["--to", "de"]])
+def test_nobody_stands_in_where_that_is_not_wanted_nor_for_the_voice_itself(
+    options: list[str],
+) -> None:
+    models, arguments = models_of(*options)
+    assert models.fallback(arguments) is None
+
+
+def test_a_fallback_that_cannot_be_loaded_is_none() -> None:
+    class Missing(Other):
+        def check(self, *arguments, **options) -> None:
+            raise MissingExtraError("the system voice", "pt")
+
+        steps = check
+
+    with pytest.raises(UnknownLanguageError, match="only Portuguese"):
+        said(Monoglot(), Missing(), "de")
+    assert "no breath" in str(said(Monoglot("second"), Missing())[1].error)
+
+
+def test_bits_are_of_translator_and_voice_but_not_of_the_systems(asked: list) -> None:
+    models, arguments = models_of("--bits", "8", "--voice", "xtts")
+    models.translator(arguments), models.voice(arguments)
+    assert asked == [("bergamot-en-pt", 8), ("xtts", 8)]
+    models, arguments = models_of("--bits", "8", "--voice", "say")
+    models.voice(arguments)
+    assert asked[2:] == [("say", None)]
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="espeak-ng is not a Mac's voice")
 def test_the_command_falls_back_on_the_voice_of_the_system() -> None:
     package("espeakng_loader")
-    models = Models()
-    voice = models.fallback(argparse.Namespace(no_fallback=False))
-    assert voice is not None
+    models, arguments = models_of()
+    voice = models.fallback(arguments)
     assert voice.name == "espeak-ng"
-    assert models.fallback(argparse.Namespace(no_fallback=True)) is None
     utterances = said(Monoglot("second"), voice)
     assert utterances[1].voices == ("monoglot", "espeak-ng")
     assert utterances[1].audio_seconds > 1
