@@ -8,7 +8,7 @@ Nothing is computed and no GPU is needed: MLX hands over every primitive with it
   - an update of a slice writes in place, and a concatenation copies each of its parts.
 
 It is the least that MLX dispatches: a long reduction, or a product split along its inner axis, may
-take two.
+take two, and so does an update of an array that something in flight reads, which copies all of it.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _flops(node: dict[str, Any], name: str) -> int:
         *_, input_dilation, _, _ = node["arguments"]
         return 2 * size * math.prod(shapes[1][1:]) // math.prod(input_dilation)
     if name.endswith("attention"):
-        return 4 * math.prod(shapes[0]) * shapes[1][2]
+        return 4 * math.prod(shapes[0]) * shapes[1][-2]
     if name == "conv_transpose1d":
         return 2 * math.prod(shapes[0]) * math.prod(shapes[1][:2])
     if name == "istft":

@@ -121,18 +121,14 @@ def _projection(
 
 def _decode_attention(where: str, beams: int, heads: int, length: int) -> Call:
     def make() -> tuple[mx.array, Arrays]:
-        new = [_normal(1, heads, beams, 64) for _ in range(2)]
         capacity = -(-(length + beams) // 64) * 64
-        cache = [_normal(1, heads, capacity, 64) for _ in range(2)]
+        caches = [_normal(2, 1, heads, slots, 64) for slots in (capacity, beams)]
         mask = mx.random.uniform(shape=(1, 1, beams, length + beams)) < 0.7
-        return _normal(1, heads, beams, 64), [*cache, *new, *([mask] if beams > 1 else [])]
+        return _normal(1, heads, beams, 64), [*caches, *([mask] if beams > 1 else [])]
 
-    def run(
-        x: mx.array, keys: mx.array, values: mx.array, new_keys: mx.array, new_values: mx.array,
-        mask: mx.array | None = None,
-    ) -> mx.array:  # fmt: skip
-        cached = keys[:, :, :length], values[:, :, :length]
-        return kernels.decode_attention(x, *cached, new_keys, new_values, mask=mask)
+    def run(x: mx.array, cached: mx.array, new: mx.array, mask: mx.array | None = None) -> mx.array:
+        out, extended = kernels.decode_attention(x, cached[:, :, :, :length], new, mask=mask)
+        return mx.depends([out], [extended])[0]
 
     return Call("decode_attention", f"{where}, {length} slots", make, run, lambda y: y)
 

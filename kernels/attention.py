@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import mlx.core as mx
 
@@ -40,13 +41,24 @@ def applies(queries: mx.array, *others: mx.array) -> bool:
     )
 
 
-def dispatch(kernel: Kernel, backend: Backend, inputs: list[mx.array], **template: int) -> mx.array:
-    """Run an attention kernel, whose first input are the queries."""
+def dispatch(
+    kernel: Kernel,
+    backend: Backend,
+    inputs: list[mx.array],
+    *more: Sequence[int],
+    **template: int,
+) -> list[mx.array]:
+    """Run an attention kernel, whose first input are the queries.
+
+    Args:
+        more: shapes of what it writes beside what attention finds, in the queries' dtype.
+        template: constants beside those of the queries' shape.
+    """
     queries = inputs[0]
     batch, heads, tokens, dims = queries.shape
     room = next(room for room in (1, 2, 4, MAX_QUERIES) if tokens <= room)
     groups = _groups(room, dims)
-    (out,) = kernel(
+    out, *others = kernel(
         backend,
         inputs,
         template={
@@ -58,10 +70,10 @@ def dispatch(kernel: Kernel, backend: Backend, inputs: list[mx.array], **templat
         },
         grid=(32 * groups, heads, batch),
         threadgroup=(32 * groups, 1, 1),
-        outputs=[((batch, tokens, heads, dims), queries.dtype)],
+        outputs=[(shape, queries.dtype) for shape in ((batch, tokens, heads, dims), *more)],
     )
     # So they lie in memory, for the product that follows: to merge the heads copies nothing.
-    return out.transpose(0, 2, 1, 3)
+    return [out.transpose(0, 2, 1, 3), *others]
 
 
 def _groups(queries: int, head_dim: int) -> int:

@@ -56,7 +56,7 @@ def cross_attention(
     if backend == "ops":
         return cross_attention_ops(queries, keys, values, mask=mask)
     mask = _everywhere(queries, keys) if mask is None else mask
-    return attention.dispatch(KERNEL, backend, [queries, keys, values, mask])
+    return attention.dispatch(KERNEL, backend, [queries, keys, values, mask])[0]
 
 
 def quantized_cross_attention(
@@ -78,7 +78,7 @@ def quantized_cross_attention(
         return quantized_cross_attention_ops(queries, keys, values, mask=mask)
     mask = _everywhere(queries, keys) if mask is None else mask
     inputs = [queries, *keys.arrays, *values.arrays, mask]
-    return attention.dispatch(QUANTIZED, backend, inputs, **keys.constants)
+    return attention.dispatch(QUANTIZED, backend, inputs, **keys.constants)[0]
 
 
 def cross_attention_backend(*arrays: mx.array) -> Backend:

@@ -80,13 +80,13 @@ def attend_extending(
     Returns:
         (batch, num_heads, tokens, head_dims) and the cache that holds these tokens too.
     """
-    arrays = (queries, *cache.filled, *keys_values)
+    arrays = (queries, cache.keys_values[:, :, :, : cache.length], keys_values)
     if kernels.decode_attention_backend(*arrays) != "ops":
         batch, _, tokens, _ = queries.shape
-        shape = (batch, 1, tokens, cache.length + tokens)
-        if seen := _booleans(mask, shape, none_is_default=tokens == 1):
-            out = kernels.decode_attention(*arrays, mask=seen[0])
-            return out, cache.extend(keys_values, after=out)
+        length = cache.length + tokens
+        if seen := _booleans(mask, (batch, 1, tokens, length), none_is_default=tokens == 1):
+            out, extended = kernels.decode_attention(*arrays, mask=seen[0])
+            return out, KeyValueCache(extended, length)
     cache = cache.extend(keys_values)
     return attend(queries, *cache.filled, mask=mask), cache
 

@@ -28,13 +28,11 @@ class KeyValueCache:
         """A cache without a token."""
         return cls(mx.zeros((2, batch, num_heads, 0, head_dims), dtype))
 
-    def extend(self, keys_values: mx.array, *, after: mx.array | None = None) -> KeyValueCache:
+    def extend(self, keys_values: mx.array) -> KeyValueCache:
         """The cache with more tokens behind the ones it has.
 
         Args:
             keys_values: (2, batch, num_heads, tokens, head_dims).
-            after: what is to be computed first, as it reads the cache as it is: else it may be
-                written to another place, all of it.
         """
         array, start, end = self.keys_values, self.length, self.length + keys_values.shape[3]
         if end > array.shape[3]:
@@ -43,7 +41,7 @@ class KeyValueCache:
             array = mx.concatenate([array[:, :, :, :start], room], axis=3)
         # Another view, as assignment changes the one it is given. `mx.slice_update` would need
         # none, but takes the place as an array, and a GPU a dispatch to compute with it.
-        (array,) = mx.depends([array], [keys_values if after is None else after])
+        (array,) = mx.depends([array], [keys_values])
         array[:, :, :, start:end] = keys_values
         return KeyValueCache(array, end)
 

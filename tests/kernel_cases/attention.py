@@ -28,20 +28,19 @@ def attended(
 
 def projected(
     batch: int, heads: int, tokens: int, dims: int, *, dtype: mx.Dtype, seed: int
-) -> list[mx.array]:
-    """Queries, keys and values as a model has them: views into the product of all three."""
-    product = normal(batch, tokens, 3 * heads * dims, dtype=dtype, seed=seed)
-    parts = mx.split(product, 3, axis=-1)
-    return [part.reshape(batch, tokens, heads, dims).transpose(0, 2, 1, 3) for part in parts]
+) -> tuple[mx.array, mx.array]:
+    """Queries; keys and values (2, …): as a model has them, views into the product of all three."""
+    product = normal(batch, tokens, 3, heads, dims, dtype=dtype, seed=seed)
+    parts = product.transpose(2, 0, 3, 1, 4)
+    return parts[0], parts[1:]
 
 
 def cached(
     batch: int, heads: int, length: int, dims: int, *, dtype: mx.Dtype, seed: int
-) -> list[mx.array]:
-    """Keys and values as a cache has them: the first slots of larger arrays."""
+) -> mx.array:
+    """Keys and values as a cache has them: the first slots of a larger array."""
     capacity = -(-(length + 1) // 64) * 64
-    arrays = (normal(batch, heads, capacity, dims, dtype=dtype, seed=seed + i) for i in range(2))
-    return [array[:, :, :length] for array in arrays]
+    return normal(2, batch, heads, capacity, dims, dtype=dtype, seed=seed)[:, :, :, :length]
 
 
 def decode_attention(
@@ -54,8 +53,8 @@ def decode_attention(
     heads: int = 2,
     masked: bool = False,
 ) -> Case:
-    queries, new_keys, new_values = projected(batch, heads, tokens, dims, dtype=dtype, seed=length)
-    keys, values = cached(batch, heads, length, dims, dtype=dtype, seed=length + 1)
+    queries, new = projected(batch, heads, tokens, dims, dtype=dtype, seed=length)
+    old = cached(batch, heads, length, dims, dtype=dtype, seed=length + 1)
     slots, options = length + tokens, {}
     mask = np.tril(np.ones((slots, slots), bool))[None, None, length:]
     if masked:
@@ -66,9 +65,12 @@ def decode_attention(
         f"decode {NAMES[dtype]} {batch}x{heads}x{tokens}x{dims} over {length}, masked={masked}",
         kernels.decode_attention,
         kernels.decode_attention_ops,
-        (queries, keys, values, new_keys, new_values),
+        (queries, old, new),
         options,
-        (attended(queries, [keys, new_keys], [values, new_values], mask),),
+        (
+            attended(queries, [old[0], new[0]], [old[1], new[1]], mask),
+            np.concatenate([float64(old), float64(new)], 3),
+        ),
         dtype,
     )
 

@@ -112,7 +112,7 @@ def test_other_dtypes_run_in_plain_mlx(emulated) -> None:
     case = decode_attention(5)
     queries, *others = case.arguments
     with emulated() as emulator:
-        out = kernels.decode_attention(queries.astype(mx.float16), *others)
+        out, _ = kernels.decode_attention(queries.astype(mx.float16), *others)
         assert kernels.argmax(mx.array([[3, 5, 1]])).item() == 1
         x = mx.ones((2, 4), mx.float16)
         kernels.residual_layer_norm(x, x, mx.ones(4), mx.zeros(4), eps=1e-5)
@@ -182,12 +182,12 @@ def test_more_than_the_kernels_hold_runs_in_plain_mlx(emulated) -> None:
 @pytest.mark.parametrize(
     ("call", "names"),
     [
-        (lambda q, k, m: kernels.decode_attention(q, k, k[:, :, 1:], q, q), "values"),
-        (lambda q, k, m: kernels.decode_attention(q, k[:, :1], k, q, q), "keys"),
-        (lambda q, k, m: kernels.decode_attention(q, k, k, q[..., :8], q), "new_keys"),
-        (lambda q, k, m: kernels.decode_attention(q, k, k, q, k), "new_values"),
-        (lambda q, k, m: kernels.decode_attention(q, k, k, q, q, mask=m), "mask"),
-        (lambda q, k, m: kernels.decode_attention(q[0], k, k, q, q), "queries"),
+        (lambda q, k, m: kernels.decode_attention(q, _two(k)[:, :, :1], _two(q)), "keys_values"),
+        (lambda q, k, m: kernels.decode_attention(q, k, _two(q)), "keys_values"),
+        (lambda q, k, m: kernels.decode_attention(q, _two(k), _two(k)), "new_keys_values"),
+        (lambda q, k, m: kernels.decode_attention(q, _two(k), q), "new_keys_values"),
+        (lambda q, k, m: kernels.decode_attention(q, _two(k), _two(q), mask=m), "mask"),
+        (lambda q, k, m: kernels.decode_attention(q[0], _two(k), _two(q)), "queries"),
         (lambda q, k, m: kernels.cross_attention(q, k, k, mask=m[..., :4]), "mask"),
         (lambda q, k, m: kernels.cross_attention(q, k, k, mask=m.astype(mx.int32)), "booleans"),
         (lambda q, k, m: kernels.residual_layer_norm(q, k, m, m, eps=0), "residual"),
@@ -219,6 +219,11 @@ def test_shapes_that_do_not_fit_are_named(call, names: str) -> None:
     mask = mx.ones((1, 1, 1, 5), mx.bool_)
     with pytest.raises(ValueError, match=names):
         call(queries, keys, mask)
+
+
+def _two(x: mx.array) -> mx.array:
+    """Keys and values, which here are the same."""
+    return mx.stack([x, x])
 
 
 def test_a_kernel_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
