@@ -29,7 +29,7 @@ class Whistle(ms.Voice):
 
     def check(self, language=None, speaker=None): ...
 
-    def stream_generate(self, text, language=None, speaker=None, speed=1.0):
+    def steps(self, text, language=None, speaker=None, speed=1.0):
         time = np.arange(int(0.1 / speed * self.sample_rate), dtype=np.float32) / self.sample_rate
         for letter in filter(str.isalpha, text.lower()):
             wave = 0.3 * np.sin(2765 * 2 ** ((ord(letter) - 97) / 12) * time)  # from 440 Hz on

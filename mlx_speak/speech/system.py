@@ -33,13 +33,13 @@ class SystemVoice(Voice):
     def speakers(self) -> list[Speaker]:
         return self._speakers
 
-    def stream_generate(
+    def steps(
         self,
         text: str,
         language: str | Language | None = None,
         speaker: str | Speaker | None = None,
         speed: float = 1.0,
-    ) -> Iterator[Audio]:
+    ) -> Iterator[Audio | None]:
         speed = check_speed(speed)
         chosen = self._choose(language, speaker)
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -52,6 +52,9 @@ class SystemVoice(Voice):
         self, language: str | Language | None = None, speaker: str | Speaker | None = None
     ) -> None:
         self._choose(language, speaker)
+
+    def _reads_in(self, language: str | Language | None, speaker: str | Speaker | None) -> Language:
+        return Language.parse(language or self._choose(language, speaker).language)
 
     @abstractmethod
     def _list(self) -> list[Speaker]:

@@ -14,6 +14,7 @@ import numpy as np
 from ..audio import Audio
 from ..errors import SpeakError, UnknownLanguageError
 from ..languages import Language
+from ..text.reading import read_aloud
 
 SLOWEST, FASTEST = 0.25, 4.0
 
@@ -56,7 +57,6 @@ class Voice(ABC):
         """The languages that have a speaker, in the speakers' order."""
         return list(dict.fromkeys(speaker.language for speaker in self.speakers))
 
-    @abstractmethod
     def stream_generate(
         self,
         text: str,
@@ -67,7 +67,8 @@ class Voice(ABC):
         """Speak as early as possible.
 
         Args:
-            text: speakable text; nothing comes of a text without anything to pronounce.
+            text: speakable text as it is written: what is no plain word is said as `read_aloud`
+                puts it. Nothing comes of a text without anything to pronounce.
             language: of the text; by default the speaker's.
             speaker: by default the voice's first of that language.
             speed: 2 is twice as fast; 0.25 to 4.
@@ -79,7 +80,10 @@ class Voice(ABC):
             UnknownLanguageError: a language that this voice does not speak.
             SpeechError: an unknown speaker, an impossible speed, or a sound that is broken.
         """
+        words = self._read_aloud(text, language, speaker)
+        yield from self._sound(self.steps(words, language, speaker, speed))
 
+    @abstractmethod
     def steps(
         self,
         text: str,
@@ -89,10 +93,12 @@ class Voice(ABC):
     ) -> Iterator[Audio | None]:
         """`stream_generate` in small steps, between which something else may have its turn.
 
+        Args:
+            text: what `read_aloud` returned: it is said as it is.
+
         Yields:
             The chunks of `stream_generate`, and None after a step that brought no sound yet.
         """
-        return self.stream_generate(text, language, speaker, speed)
 
     def prepare(
         self,
@@ -104,7 +110,8 @@ class Voice(ABC):
         """Make ahead what speaking a text that begins like this one would need first.
 
         It changes how soon `steps` yields, never what. What it makes is kept by the voice until
-        the next few texts have been prepared. Nothing, unless a subclass knows how.
+        the next few texts have been prepared. Nothing, unless a subclass knows how. The text is
+        what `steps` takes.
 
         Yields:
             After each small step; the generator may be left at any of them.
@@ -134,7 +141,7 @@ class Voice(ABC):
 
         Arguments are those of `stream_generate`.
         """
-        for _ in self.stream_generate("a", language, speaker):
+        for _ in self.steps("a", language, speaker):
             pass
 
     def clone(self, path: str | PathLike[str]) -> Speaker:
@@ -144,6 +151,19 @@ class Voice(ABC):
             SpeechError: this voice cannot clone.
         """
         raise SpeechError(f"the voice {self.name!r} cannot clone a speaker from {str(path)!r}")
+
+    def _reads_in(self, language: str | Language | None, speaker: str | Speaker | None) -> Language:
+        """The language that a text is read in where these are asked for."""
+        return Language.parse(language or "en")
+
+    def _read_aloud(
+        self, text: str, language: str | Language | None, speaker: str | Speaker | None
+    ) -> str:
+        return read_aloud(text, self._reads_in(language, speaker))
+
+    @staticmethod
+    def _sound(steps: Iterator[Audio | None]) -> Iterator[Audio]:
+        return (audio for audio in steps if audio is not None)
 
     def _joined(self, chunks: Iterator[Audio]) -> Audio:
         parts = list(chunks)

@@ -222,6 +222,8 @@ class _Reader:
         if mark and len(part) == 2 and cents and not scale:
             whole = self._number(whole)
             unit = one if whole == "1" else many
+            if part == "00":
+                return f"{whole} {unit}"
             return words.cents.format(whole=whole, unit=unit, part=int(part), cents=cents)
         return f"{self._number(amount)} {scale} {one if amount == '1' and not scale else many}"
 

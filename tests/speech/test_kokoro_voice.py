@@ -18,6 +18,7 @@ from mlx_speak.languages import Language
 from mlx_speak.speech import SpeechError
 from mlx_speak.speech.kokoro import KokoroVoice, load, load_model
 from mlx_speak.speech.kokoro.model import Speech
+from mlx_speak.text import read_aloud
 
 HELLO = "həlˈO wˈɜɹld."
 
@@ -93,6 +94,17 @@ def test_generate_takes_the_longest_utterances(pulse: KokoroVoice):
     pulse.generate(phonemes=sentence * 12)
     lengths = [call[0] for call in pulse.model.calls]
     assert lengths == [5 * 100 - 1, 5 * 100 - 1, 2 * 100 - 1]
+
+
+def test_what_is_written_is_read_aloud(pulse: KokoroVoice):
+    """By `generate` and `stream_generate`; `steps` and `prepare` are given what was read."""
+    written = "Use v2.13.0 of utils.py."
+    pulse.generate(written, "en")
+    list(pulse.stream_generate(written, "en"))
+    list(pulse.steps(read_aloud(written, "en"), "en"))
+    list(pulse.steps(written, "en"))
+    *aloud, as_written = (call[0] for call in pulse.model.calls)
+    assert aloud[0] == aloud[1] == aloud[2] > as_written
 
 
 def test_style_is_picked_by_length_and_mixed(small, pulse: KokoroVoice):

@@ -1,7 +1,8 @@
 """Sentences and their phonemes, read over by hand against Kokoro's alphabet and misaki's output.
 
-Two lines a sentence. English, Japanese and espeak's languages come from hibari-tts 0.2.1, haqumei
-0.12.3 and espeak-ng 1.52; another version of an engine may well read a word otherwise.
+Two lines a sentence, what English engines would trip over put into words, as `read_aloud` does.
+English, Japanese and espeak's languages come from hibari-tts 0.2.1, haqumei 0.12.3 and espeak-ng
+1.52; another version of an engine may well read a word otherwise.
 """
 
 from __future__ import annotations
@@ -166,13 +167,13 @@ Let me fix the problem now.
   lˈɛt mˌi fˈɪks ðə pɹˈɑbləm nˈW.
 Run pytest again; two tests failed.
   ɹˈʌn pˈI tˈɛst əɡˈɛn; tˈu tˈɛsts fˈAld.
-The JSON parser in utils.py returned None.
+The JSON parser in utils dot py returned None.
   ðə ʤˈAsᵊn pˈɑɹsəɹ ɪn jˈuTɪlz dˈɑt pˈI ɹətˈɜɹnd nˈʌn.
-I bumped the version to 5.4.2 (it was 5.4.1).
+I bumped the version to 5 point 4 point 2 (it was 5 point 4 point 1).
   ˌI bˈʌmpt ðə vˈɜɹʒən tə fˈIv pˈYnt fˈɔɹ pˈYnt tˈu (ɪt wʌz fˈIv pˈYnt fˈɔɹ pˈYnt wˈʌn).
 Use async functions, not threads.
   jˈuz ˌAsˈɪŋk fˈʌŋkʃənz, nˌɑt θɹˈɛdz.
-The API of v2 is documented in README.md.
+The API of v2 is documented in README dot md.
   ði ˌApˌiˈI ʌv vˈi tˈu ɪz dˈɑkjəmˌɛntᵻd ɪn ɹˈid mˌi dˈɑt ˌɛmdˈi.
 Push the branch to GitHub, then open a pull request.
   pˈʊʃ ðə bɹˈænʧ tə ɡˌɪthˈʌb, ðˈɛn ˈOpᵊn ɐ pˈʊl ɹəkwˈɛst.

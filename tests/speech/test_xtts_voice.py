@@ -17,6 +17,7 @@ from mlx_speak.errors import ModelFormatError, UnknownLanguageError
 from mlx_speak.speech import SpeechError
 from mlx_speak.speech.xtts import XTTSVoice
 from mlx_speak.speech.xtts.speakers import tensors
+from mlx_speak.text import read_aloud
 
 TEXT = "Hello there, this costs $3.50. It works, and that is all."
 
@@ -30,7 +31,7 @@ def voice(xtts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_streaming_brings_what_generating_does(voice: XTTSVoice) -> None:
-    chunks = list(voice.steps(TEXT, "en"))
+    chunks = list(voice.steps(read_aloud(TEXT, "en"), "en"))
     sounds = [np.array(chunk) for chunk in chunks if chunk is not None]
     assert len(sounds) > 2
     assert chunks.index(None) == 0

@@ -92,7 +92,8 @@ class KokoroVoice(Voice):
                 several, "af_heart:0.7,af_sky:0.3".
             phonemes: in Kokoro's alphabet, instead of `text`.
         """
-        return self._joined(self._speak(text, phonemes, language, speaker, speed, utterances))
+        words = self._read_aloud(text, language, speaker)
+        return self._joined(self._speak(words, phonemes, language, speaker, speed, utterances))
 
     def stream_generate(
         self,
@@ -107,8 +108,8 @@ class KokoroVoice(Voice):
 
         After `warm_up` for the speaker, each of them is rendered in windows that grow.
         """
-        steps = self._stream(text, phonemes, language, speaker, speed)
-        return (audio for audio in steps if audio is not None)
+        words = self._read_aloud(text, language, speaker)
+        yield from self._sound(self._stream(words, phonemes, language, speaker, speed))
 
     def steps(
         self,
@@ -162,6 +163,9 @@ class KokoroVoice(Voice):
             )
         for _ in self.stream_generate(phonemes="ˈA.", speaker=_key(shares)):
             pass
+
+    def _reads_in(self, language: str | Language | None, speaker: str | Speaker | None) -> Language:
+        return self._resolve(language, speaker)[0]
 
     def _speak(
         self,

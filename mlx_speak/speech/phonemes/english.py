@@ -47,8 +47,6 @@ _RESPELT = {
     "yaml": "yaml",
 }
 _RESPELT_PATTERN = re.compile(rf"(?<![^\W_])({'|'.join(_RESPELT)})(?=s?(?![^\W_]))", re.IGNORECASE)
-_VERSION = re.compile(r"\d+(?:\.\d+){2,}")
-_FILE_DOT = re.compile(r"(?<=[A-Za-z0-9_]{2})\.(?=[A-Za-z][A-Za-z0-9]{1,9}\b)|(?<=[\s/])\.(?=\w)")
 
 _STACKED_MARKS = re.compile(r"(?<=[)”])(?=[:;,.!?…])")  # hibari reads "):" as ":"
 
@@ -59,8 +57,6 @@ _lock = Lock()
 def phonemize(text: str, language: Language) -> str:
     """Phonemes of tidy text."""
     text = _RESPELT_PATTERN.sub(lambda word: _RESPELT[word[0].lower()], _english_letters(text))
-    text = _VERSION.sub(lambda version: version[0].replace(".", " point "), text)
-    text = _FILE_DOT.sub(" dot ", text)
     with _lock:
         return _reader(language.region in _BRITISH_REGIONS)(text)
 

@@ -111,25 +111,6 @@ class XTTSVoice(Voice):
             ) from error
         return self._learn(speaker)
 
-    def stream_generate(
-        self,
-        text: str,
-        language: str | Language | None = None,
-        speaker: str | Speaker | None = None,
-        speed: float = 1.0,
-    ) -> Iterator[Audio]:
-        """Speak as early as possible.
-
-        Args:
-            text: speakable text; what XTTS cannot read at once is cut between sentences.
-            language: of the text; by default English.
-            speaker: one of `speakers` or its name, what `clone` returned, or the path of a
-                recording, which is then cloned; by default the first.
-            speed: 2 is twice as fast; 0.25 to 4.
-        """
-        steps = self.steps(text, language, speaker, speed)
-        return (audio for audio in steps if audio is not None)
-
     def steps(
         self,
         text: str,
@@ -137,6 +118,13 @@ class XTTSVoice(Voice):
         speaker: str | Speaker | None = None,
         speed: float = 1.0,
     ) -> Iterator[Audio | None]:
+        """As every voice's; what XTTS cannot read at once is cut between sentences.
+
+        Args:
+            language: of the text; by default the speaker's, which is English.
+            speaker: one of `speakers` or its name, what `clone` returned, or the path of a
+                recording, which is then cloned; by default the first.
+        """
         speed = check_speed(speed)
         chosen = self._speaker(speaker)
         code = self._language(language or chosen.language).code
@@ -172,6 +160,9 @@ class XTTSVoice(Voice):
         for audio in self.steps("a", language, speaker):
             if audio is not None:
                 return
+
+    def _reads_in(self, language: str | Language | None, speaker: str | Speaker | None) -> Language:
+        return self._language(language or self._speaker(speaker).language)
 
     def _utter(
         self, ids: list[int], speaker: XTTSSpeaker, prefix: Prefix, speed: float
