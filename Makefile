@@ -96,7 +96,7 @@ ifdef LINUX
 endif
 	$(PIP) install 'torch==2.13.0'
 	$(PIP) install --editable '.[$(EXTRAS),test,oracle]'
-	$(PIP) install --no-deps 'kokoro==0.9.4'
+	$(PIP) install --no-deps 'kokoro==0.9.4' 'mlx-audio==0.6.2'
 	@touch $@
 
 clean:

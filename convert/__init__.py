@@ -49,6 +49,10 @@ ARCHITECTURES = {
 }
 
 
+LAYOUTS = (None, "mlx-audio")
+"""What `convert` writes: our folders, or those of another."""
+
+
 def convert(
     source: str | Path,
     destination: str | Path,
@@ -56,6 +60,7 @@ def convert(
     dtype: str | None = None,
     bits: int | None = None,
     group_size: int = 64,
+    layout: str | None = None,
     reporter: Reporter = SILENT,
 ) -> Path:
     """Convert a checkpoint, or give a converted folder another precision.
@@ -65,6 +70,8 @@ def convert(
         destination: the folder to write; it appears whole or not at all.
         dtype: "float32", "float16" or "bfloat16"; None keeps the source's.
         bits: quantise linear and embedding layers to 8 or 4 bits in groups of `group_size`.
+        layout: None writes what mlx_speak loads; "mlx-audio" writes an original checkpoint of
+            Kokoro as mlx-audio loads it, in floating point.
         reporter: is told what goes on, the licence included.
 
     Returns:
@@ -72,14 +79,19 @@ def convert(
 
     Raises:
         ModelNotFoundError: the source is nowhere.
-        ModelFormatError: it is damaged, or of an architecture that is not supported.
+        ModelFormatError: it is damaged, or of an architecture that is not supported, or cannot be
+            written as asked.
     """
     from mlx_speak import hub
 
     from .precision import check_precision, set_precision
 
     check_precision(dtype, bits, group_size)
+    if layout not in LAYOUTS:
+        raise ModelFormatError(f"layout must be one of {LAYOUTS}, not {layout!r}")
     source, destination = _local(source), Path(destination).expanduser().absolute()
+    if layout == "mlx-audio":
+        return _as_mlx_audio(source, destination, dtype, bits, reporter)
     with atomic_folder(destination) as folder:
         if hub.is_converted(source):
             shutil.copytree(source, folder, dirs_exist_ok=True)
@@ -88,6 +100,26 @@ def convert(
         if dtype or bits:
             set_precision(folder, dtype=dtype, bits=bits, group_size=group_size, reporter=reporter)
     return destination
+
+
+def _as_mlx_audio(
+    source: Path, destination: Path, dtype: str | None, bits: int | None, reporter: Reporter
+) -> Path:
+    from mlx_speak import hub
+
+    from .kokoro import export_kokoro
+
+    if bits:
+        raise ModelFormatError(
+            "mlx-audio quantises its own way: convert without bits, then "
+            f"'python -m mlx_audio.convert --hf-path {destination} -q --q-bits {bits}'"
+        )
+    if hub.is_converted(source) or detect(source) != "kokoro":
+        raise ModelFormatError(
+            f"{source} is no original checkpoint of Kokoro, the one architecture that mlx-audio "
+            "has too: give hexgrad/Kokoro-82M, or a .pth, .safetensors or .onnx file of it"
+        )
+    return export_kokoro(source, destination, dtype=dtype, reporter=reporter)
 
 
 def detect(source: Path) -> str:

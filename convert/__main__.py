@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from mlx_speak import hub
 from mlx_speak.errors import SpeakError
 
-from . import ARCHITECTURES, convert, packages
+from . import ARCHITECTURES, LAYOUTS, convert, packages
 from .precision import BITS, DTYPES, GROUP_SIZES
 from .report import Display
 from .vocabulary import SIZE, build_vocabulary
@@ -61,6 +61,11 @@ def _convert(arguments: Sequence[str]) -> None:
         choices=GROUP_SIZES,
         default=64,
         help="weights that share a scale (default: 64)",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=[layout for layout in LAYOUTS if layout],
+        help="write Kokoro for mlx-audio instead of for mlx_speak",
     )
     options = parser.parse_args(arguments)
     with Display() as display:

@@ -19,7 +19,7 @@ import numpy as np
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError, UnknownLanguageError
 from mlx_speak.languages import Language
 
-from .folder import atomic_folder, save_model, save_tensors
+from .folder import atomic_folder, metadata, origin, save_model, save_tensors
 from .marian import MarianModel, MarianTensor, read_model, read_shortlist
 from .report import SILENT, Reporter
 
@@ -91,9 +91,13 @@ def convert_bergamot(
         raise ModelFormatError(f"the shortlist in {source} is for a smaller vocabulary")
     reporter.say("bergamot", f"licence: {LICENCE}")
     with atomic_folder(destination) as folder:
-        save_model(
-            folder, {"model_type": "bergamot", **asdict(config), "license": LICENCE}, weights
-        )
+        ours = {
+            "model_type": "bergamot",
+            **asdict(config),
+            "license": LICENCE,
+            "source": origin(path),
+        }
+        save_model(folder, ours, weights)
         save_tensors(
             folder / "shortlist.safetensors",
             {
@@ -101,6 +105,7 @@ def convert_bergamot(
                 "ids": shortlist.ids.astype(np.uint32),
                 "first": np.array([shortlist.first], np.uint32),
             },
+            metadata=metadata(ours),
         )
         for name, vocabulary in _vocabularies(source).items():
             shutil.copyfile(vocabulary, folder / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ def save_model(
         weights: arrays by parameter name.
     """
     save_config(folder, config)
-    save_tensors(folder / "model.safetensors", weights)
+    save_tensors(folder / "model.safetensors", weights, metadata=metadata(config))
 
 
 def save_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -74,10 +75,34 @@ def save_config(folder: Path, config: Mapping[str, Any]) -> None:
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
-def save_tensors(path: Path, tensors: Mapping[str, mx.array | np.ndarray]) -> None:
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, mx.array | np.ndarray],
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write arrays to a safetensors file, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_safetensors(path, dict(tensors))
+    write_safetensors(path, dict(tensors), metadata=metadata)
+
+
+def metadata(config: Mapping[str, Any]) -> dict[str, str]:
+    """What a safetensors file says of itself, should it be parted from its config.json."""
+    return {name: config[name] for name in ("model_type", "license", "source") if name in config}
+
+
+def hub_snapshot(source: Path) -> tuple[str, str] | None:
+    """The id and the commit of what lies in the hub's cache, and None of what does not."""
+    path = source.absolute().as_posix()  # unresolved: the files there are links to blobs
+    match = re.search(r"/models--([^/]+)--([^/]+)/snapshots/(\w+)(?:/|$)", path)
+    return (f"{match[1]}/{match[2]}", match[3]) if match else None
+
+
+def origin(source: Path) -> str:
+    """Where a checkpoint is from: its page on the hub, at the commit in use, or its own name."""
+    if snapshot := hub_snapshot(source):
+        return "https://huggingface.co/{}/tree/{}".format(*snapshot)
+    return source.name
 
 
 def is_model_folder(folder: Path) -> bool:

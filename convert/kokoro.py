@@ -14,15 +14,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
 from mlx_speak.model_folder import read_json
 
-from .folder import atomic_folder, save_model, save_tensors
+from .folder import atomic_folder, metadata, origin, save_config, save_model, save_tensors
 from .kokoro_onnx import read_kokoro_onnx
+from .mlx_audio import CHECKPOINT, as_mlx_audio, read_mlx_audio
 from .parameters import check_shapes, convolution_axes, fold_weight_norm, stage_blocks
 from .report import SILENT, Reporter
 from .safetensors_file import widen
@@ -31,6 +32,9 @@ from .torch_file import read_torch
 Weights = dict[str, np.ndarray]
 
 _WEIGHT_NORM = "weight_g", "weight_v"
+
+
+LICENSE = "Apache-2.0"
 
 
 def convert_kokoro(
@@ -56,23 +60,86 @@ def convert_kokoro(
         ModelNotFoundError: no checkpoint at `source`, or no voices at `voices`.
         ModelFormatError: a file is damaged or not Kokoro.
     """
+    checkpoint = _read(Path(source).expanduser(), voices, reporter)
+    destination = Path(destination).expanduser()
+    with atomic_folder(destination) as folder:
+        config = {
+            **checkpoint.config,
+            "provenance": {"checkpoint": checkpoint.path.name, "precision": checkpoint.precision},
+        }
+        save_model(folder, config, checkpoint.weights)
+        _save_voices(folder, checkpoint)
+    return destination
+
+
+def export_kokoro(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    dtype: str | None = None,
+    reporter: Reporter = SILENT,
+) -> Path:
+    """Write a Kokoro checkpoint and its voices as a folder that mlx-audio loads.
+
+    Args:
+        source: as `convert_kokoro` takes it.
+        destination: folder to write: config.json, kokoro-v1_0.safetensors,
+            voices/NAME.safetensors.
+        dtype: of the weights; None is float32.
+        reporter: is told the licence.
+
+    Returns:
+        The destination.
+
+    Raises:
+        ModelNotFoundError: no checkpoint at `source`.
+        ModelFormatError: a file is damaged or not Kokoro.
+    """
     import mlx.core as mx
 
+    checkpoint = _read(Path(source).expanduser(), None, reporter)
+    reference = dict(_absorb_instance_norm(checkpoint.reference))
+    theirs = as_mlx_audio(reference, checkpoint.config["plbert"]["hidden_size"])
+    kind = getattr(mx, dtype or "float32")
+    destination = Path(destination).expanduser()
+    with atomic_folder(destination) as folder:
+        save_config(folder, checkpoint.config)
+        weights = {name: mx.array(array).astype(kind) for name, array in theirs.items()}
+        save_tensors(folder / CHECKPOINT, weights, metadata=metadata(checkpoint.config))
+        _save_voices(folder, checkpoint)
+    return destination
+
+
+class _Checkpoint(NamedTuple):
+    path: Path
+    config: dict[str, Any]
+    """As it is written: of this architecture, with its source and licence."""
+    precision: str
+    reference: Weights
+    """By the reference's names, in torch's axes, with weight norm or without."""
+    weights: Weights
+    """By the names of `Kokoro`, checked."""
+    voices: Weights
+
+
+def _read(source: Path, voices: str | Path | None, reporter: Reporter) -> _Checkpoint:
+    """A checkpoint and its voices, every name and shape checked; `convert_kokoro` has the rest."""
     from mlx_speak.speech.kokoro.model import Kokoro, KokoroConfig
 
-    checkpoint = _find_checkpoint(Path(source).expanduser())
-    config = _read_config(checkpoint)
-    precision, reference = _read_reference(checkpoint, config)
+    path = _find_checkpoint(source)
+    config = _read_config(path)
+    precision, reference = _read_reference(path, config)
     try:
         model_config = KokoroConfig.from_dict(config)
         model = Kokoro(model_config)
-        weights = rename(reference, len(model_config.istftnet.resblock_kernel_sizes))
+        folded = fold_weight_norm(reference, *_WEIGHT_NORM)
+        weights = rename(folded, len(model_config.istftnet.resblock_kernel_sizes))
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelFormatError(f"{checkpoint} is not a Kokoro checkpoint: {error!r}") from error
-    check_shapes(checkpoint, model, weights)
+        raise ModelFormatError(f"{path} is not a Kokoro checkpoint: {error!r}") from error
+    check_shapes(path, model, weights)
 
     if voices is None:
-        beside = checkpoint.parent / "voices"
+        beside = path.parent / "voices"
         packs = dict(read_voices(beside)) if beside.is_dir() else {}
     else:
         packs = dict(read_voices(Path(voices).expanduser()))
@@ -81,19 +148,22 @@ def convert_kokoro(
         if pack.shape != shape:
             raise ModelFormatError(f"voice {name!r} has shape {pack.shape}, not {shape}")
 
-    reporter.say("kokoro", "licence: Apache-2.0 (hexgrad/Kokoro-82M)")
-    destination = Path(destination).expanduser()
-    with atomic_folder(destination) as folder:
-        written = {name: value for name, value in config.items() if name != "quantization"}
-        written |= {
-            "model_type": "kokoro",
-            "sample_rate": model_config.sample_rate,
-            "provenance": {"checkpoint": checkpoint.name, "precision": precision},
-        }
-        save_model(folder, written, weights)
-        for name, pack in packs.items():
-            save_tensors(folder / "voices" / f"{name}.safetensors", {"voice": mx.array(pack)})
-    return destination
+    reporter.say("kokoro", f"licence: {LICENSE} (hexgrad/Kokoro-82M)")
+    of_another_layout = ("quantization", "quantization_config", "provenance")
+    written = {name: value for name, value in config.items() if name not in of_another_layout}
+    written |= {
+        "model_type": "kokoro",
+        "sample_rate": model_config.sample_rate,
+        "license": LICENSE,
+        "source": origin(path),
+    }
+    return _Checkpoint(path, written, precision, reference, weights, packs)
+
+
+def _save_voices(folder: Path, checkpoint: _Checkpoint) -> None:
+    said = metadata(checkpoint.config)
+    for name, pack in checkpoint.voices.items():
+        save_tensors(folder / "voices" / f"{name}.safetensors", {"voice": pack}, metadata=said)
 
 
 def _find_checkpoint(source: Path) -> Path:
@@ -123,10 +193,7 @@ def _read_reference(checkpoint: Path, config: Mapping[str, Any]) -> tuple[str, W
     if checkpoint.suffix == ".onnx":
         return "int8 onnx", read_kokoro_onnx(checkpoint)
     if checkpoint.suffix == ".safetensors":
-        weights = _read_safetensors(checkpoint, config)
-        quantized = config.get("quantization")
-        precision = f"{quantized['bits']}-bit" if quantized else "float"
-        return precision, fold_weight_norm(weights, *_WEIGHT_NORM)
+        return read_mlx_audio(checkpoint, config)
     parts = read_torch(checkpoint)
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         raise ModelFormatError(f"{checkpoint} is not a dict of state dicts")
@@ -136,59 +203,7 @@ def _read_reference(checkpoint: Path, config: Mapping[str, Any]) -> tuple[str, W
         for name, array in state.items()
         if isinstance(array, np.ndarray)
     }
-    return "float32", fold_weight_norm(weights, *_WEIGHT_NORM)
-
-
-_MLX_AUDIO_LSTM = {
-    "Wx": "weight_ih_l0",
-    "Wh": "weight_hh_l0",
-    "bias_ih": "bias_ih_l0",
-    "bias_hh": "bias_hh_l0",
-}
-
-
-def _read_safetensors(path: Path, config: Mapping[str, Any]) -> Weights:
-    """mlx-community's layout; what mlx-audio renamed or turned round is turned back."""
-    import mlx.core as mx
-
-    try:
-        arrays = mx.load(str(path))
-    except (RuntimeError, ValueError) as error:
-        raise ModelFormatError(f"{path} is not a safetensors file: {error}") from error
-    assert isinstance(arrays, dict)
-    quantization = config.get("quantization") or {}
-    weights = {}
-    for name, array in arrays.items():
-        if name.endswith((".scales", ".biases")):
-            continue
-        stem = name.removesuffix(".weight")
-        if f"{stem}.scales" in arrays:
-            array = mx.dequantize(
-                array,
-                arrays[f"{stem}.scales"],
-                arrays.get(f"{stem}.biases"),
-                group_size=quantization["group_size"],
-                bits=quantization["bits"],
-            )
-        weights[_torch_name(name)] = np.array(array.astype(mx.float32))
-
-    # One convolution whose kernel cannot be taken for its channels tells the axes of all.
-    witness = weights.get("text_encoder.cnn.0.0.weight_v", np.empty((0, 0, 0)))
-    if witness.ndim == 3 and witness.shape[1] == config["text_encoder_kernel_size"]:
-        weights = {
-            name: array.swapaxes(1, 2) if array.ndim == 3 else array
-            for name, array in weights.items()
-        }
-    return weights
-
-
-def _torch_name(name: str) -> str:
-    """Undo mlx-audio's names of LSTM parameters: `Wx_backward` → `weight_ih_l0_reverse`."""
-    match = re.fullmatch(r"(.*\.)(Wx|Wh|bias_ih|bias_hh)_(forward|backward)", name)
-    if not match:
-        return name
-    stem, kind, direction = match.groups()
-    return stem + _MLX_AUDIO_LSTM[kind] + ("_reverse" if direction == "backward" else "")
+    return "float32", weights
 
 
 _DROPPED = re.compile(r"bert\.pooler\.|.*position_ids$|bert\.embeddings\.token_type_embeddings\.")

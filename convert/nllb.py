@@ -20,7 +20,7 @@ from mlx_speak.errors import ModelFormatError
 from mlx_speak.model_folder import read_config
 
 from .checkpoint import read_checkpoint
-from .folder import atomic_folder, save_config
+from .folder import atomic_folder, hub_snapshot, metadata, origin, save_config
 from .nllb_languages import read_language_token_ids, tokenizer_kind
 from .parameters import blocks, check_finite, check_no_faults, parameter_shapes
 from .report import SILENT, Reporter
@@ -69,7 +69,7 @@ def convert_nllb(
     config = NLLBConfig.from_dict(hub_config)
     kind = tokenizer_kind(source, hub_config)
     languages = read_language_token_ids(source, kind, config.vocab_size)
-    license, origin = _provenance(source, hub_config, kind)
+    license = _license(source, hub_config, kind)
     reporter.say("nllb", f"licence: {license}")
     if not (source / "sentencepiece.bpe.model").is_file():
         reporter.say(
@@ -89,19 +89,22 @@ def convert_nllb(
     reporter.step("nllb", "converting")
     dtype = {np.dtype("<f4"): "float32", np.dtype("<f2"): "float16", BFLOAT16: "bfloat16"}
     with atomic_folder(destination) as folder:
-        save_config(
-            folder,
-            {
-                "model_type": "nllb",
-                **asdict(config),
-                "dtype": dtype[parts[0].dtype],
-                "tokenizer": kind,
-                "language_token_ids": languages,
-                "license": license,
-                "source": origin,
-            },
+        ours = {
+            "model_type": "nllb",
+            **asdict(config),
+            "dtype": dtype[parts[0].dtype],
+            "tokenizer": kind,
+            "language_token_ids": languages,
+            "license": license,
+            "source": origin(source),
+        }
+        save_config(folder, ours)
+        write_safetensors(
+            folder / "model.safetensors",
+            {**tensors},
+            metadata=metadata(ours),
+            progress=reporter.part("nllb"),
         )
-        write_safetensors(folder / "model.safetensors", {**tensors}, progress=reporter.part("nllb"))
         for name in ("sentencepiece.bpe.model", "vocab.json", "generation_config.json"):
             if (source / name).is_file():
                 shutil.copyfile(source / name, folder / name)
@@ -212,26 +215,23 @@ _LICENSES = (
 )
 
 
-def _provenance(source: Path, config: Mapping[str, Any], kind: str) -> tuple[str, str]:
-    """The licence of a checkpoint, and where it is from."""
-    repository, origin = source.name, source.name
-    if match := re.search(r"models--([^/]+)--([^/]+)/snapshots/(\w+)$", str(source.absolute())):
-        repository = f"{match[1]}/{match[2]}"
-        origin = f"https://huggingface.co/{repository}/tree/{match[3]}"
+def _license(source: Path, config: Mapping[str, Any], kind: str) -> str:
+    """The licence of a checkpoint: of a known repository, as its page states, or of its base."""
+    repository, _ = hub_snapshot(source) or (source.name, "")
     readme = source / "README.md"
     text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
     stated = re.match(r"---\n(?:(?!---).*\n)*?license:[ \"']*([\w.-]+)", text)
     if license := _known_license(repository):
-        return license, origin
+        return license
     if stated:
         commercial = "" if "-nc" not in stated[1].lower() else " (non-commercial use only)"
-        return stated[1].upper() + commercial, origin
+        return stated[1].upper() + commercial
     base = str(config.get("_name_or_path", ""))
     if license := _known_license(base):
-        return f"{license}, that of {base}", origin
+        return f"{license}, that of {base}"
     if kind == "nllb":
-        return f"not stated; NLLB-200 itself is {_NON_COMMERCIAL}", origin
-    return "not stated; M2M100 itself is MIT", origin
+        return f"not stated; NLLB-200 itself is {_NON_COMMERCIAL}"
+    return "not stated; M2M100 itself is MIT"
 
 
 def _known_license(repository: str) -> str | None:

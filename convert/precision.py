@@ -8,7 +8,7 @@ from pathlib import Path
 from mlx_speak.errors import ModelFormatError
 from mlx_speak.model_folder import read_config
 
-from .folder import save_config
+from .folder import metadata, save_config
 from .report import SILENT, Reporter
 from .safetensors_file import write_safetensors
 
@@ -77,6 +77,6 @@ def set_precision(
     reporter.step(name, f"quantising to {bits} bits" if bits else f"turning into {dtype}")
     path = folder / "model.safetensors"
     written = folder / "model.safetensors.new"
-    write_safetensors(written, weights, progress=reporter.part(name))
+    write_safetensors(written, weights, metadata=metadata(config), progress=reporter.part(name))
     os.replace(written, path)
     save_config(folder, config)

@@ -18,7 +18,7 @@ import numpy as np
 from mlx_speak.errors import ModelFormatError, ModelNotFoundError
 from mlx_speak.model_folder import read_config
 
-from .folder import atomic_folder, save_model, save_tensors
+from .folder import atomic_folder, metadata, origin, save_model, save_tensors
 from .parameters import check_finite, check_shapes
 from .report import SILENT, Reporter
 from .safetensors_file import read_safetensors, widen
@@ -74,19 +74,18 @@ def convert_xtts(
         reporter.say("xtts", f"{folder} has no speakers_xtts.pth: speakers must be cloned")
     destination = Path(destination).expanduser()
     with atomic_folder(destination) as written:
-        save_model(
-            written,
-            {
-                "model_type": "xtts",
-                **asdict(model_config),
-                "dtype": "float32",
-                "license": LICENSE,
-                "provenance": {"checkpoint": checkpoint.name},
-            },
-            weights,
-        )
+        ours = {
+            "model_type": "xtts",
+            **asdict(model_config),
+            "dtype": "float32",
+            "license": LICENSE,
+            "source": origin(checkpoint),
+            "provenance": {"checkpoint": checkpoint.name},
+        }
+        save_model(written, ours, weights)
         if speakers:
-            save_tensors(written / "speakers.safetensors", tensors(speakers))
+            path = written / "speakers.safetensors"
+            save_tensors(path, tensors(speakers), metadata=metadata(ours))
         for name in ("vocab.json", "LICENSE.txt"):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, written / name)

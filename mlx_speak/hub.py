@@ -37,6 +37,10 @@ MODULES = {
 """Where each `model_type` lives; every module offers `load(folder)` and `load_model(folder)`."""
 
 
+_SHARED = ("kokoro",)
+"""Types that mlx-audio writes under the same name; a folder of ours has a `provenance`."""
+
+
 @dataclass(frozen=True)
 class Repository:
     """A model on the hub: what to take of it, and at which commit if not the newest."""
@@ -241,7 +245,8 @@ def check_converted(folder: Path) -> dict[str, Any]:
     """The config of a folder in our layout.
 
     Raises:
-        ModelFormatError: it is none, or its `model_type` is unknown, or it has no weights.
+        ModelFormatError: it is none, or its `model_type` is unknown, or it has no weights, or they
+            are laid out for mlx-audio.
     """
     config = read_config(folder)
     model_type = config.get("model_type")
@@ -251,6 +256,8 @@ def check_converted(folder: Path) -> dict[str, Any]:
         )
     if not (folder / "model.safetensors").is_file():
         raise ModelFormatError(f"{folder} has no model.safetensors")
+    if model_type in _SHARED and "provenance" not in config:
+        raise ModelFormatError(f"{folder} holds a {model_type} model in another's layout")
     return config
 
 

@@ -34,8 +34,6 @@ def small_config() -> dict[str, Any]:
     published = Path(packages.__file__).with_name("kokoro_v1_0.json")
     config = json.loads(published.read_text(encoding="utf-8"))
     return config | {
-        "dropout": 0.2,
-        "n_mels": 80,
         "n_layer": 2,
         "style_dim": 128,
         "plbert": {
@@ -113,7 +111,6 @@ def real(kokoro_onnx: Path, kokoro_folder: Path, tmp_path_factory: pytest.TempPa
     package("torch")
     needs_oracle()
     config = json.loads((kokoro_folder / "config.json").read_text(encoding="utf-8"))
-    config |= {"dropout": 0.2, "n_mels": 80}
     weights = read_kokoro_onnx(kokoro_onnx)
     reference = oracle.build(config, weights, tmp_path_factory.mktemp("oracle"))
     return Pair(reference, kokoro_folder, kokoro_onnx, config)

@@ -18,7 +18,8 @@ SNAPSHOT = "0123456789abcdef0123456789abcdef01234567"
 
 def write_model(folder: Path, model_type: str = "bergamot") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(folder, {"model_type": model_type}, {"w": np.zeros(1, np.float32)})
+    config = {"model_type": model_type, "provenance": {}}
+    save_model(folder, config, {"w": np.zeros(1, np.float32)})
     return folder
 
 
