@@ -17,6 +17,9 @@ SPEAKER ?= pf_dora
 # Fails where there is no sound card to hear it on.
 FIND_CARD := import sounddevice; sounddevice.query_devices(kind='output')
 
+# Of tests: each takes a core, and gigabytes at times.
+WORKERS ?= 2
+
 # Spinning OpenMP threads slow each other down where cores are few.
 export OMP_WAIT_POLICY ?= passive
 
@@ -28,8 +31,11 @@ speak: .venv/speak
 	$(BIN)/mlx-speak --to $(TO) --speaker $(SPEAKER) $$card --output speech.wav < $(SESSION)
 	@echo "speech.wav holds the speech."
 
+# A file of tests stays with one worker, which has its models. What listens to a sound server in real
+# time goes last, while nothing else runs.
 test: lint
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not sound" $(PYTEST)
+	$(BIN)/python -m pytest -m sound $(PYTEST)
 
 lint: .venv/test
 	$(BIN)/ruff check .

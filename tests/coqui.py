@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlx_speak.home import home
+from mlx_speak.home import home, lock
 
 _INSTALLS = (
     ["torch==2.13.0"],
@@ -26,12 +26,15 @@ def python() -> Path:
     Raises:
         OSError: it cannot be installed.
     """
-    folder = home() / "peers" / "coqui-tts-0.28.0"
+    with lock("peer-coqui-tts"):
+        return _installed(home("peers") / "coqui-tts-0.28.0")
+
+
+def _installed(folder: Path) -> Path:
     interpreter = folder / "bin" / "python"
     if (folder / _READY).exists():
         return interpreter
     shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     _run(sys.executable, "-m", "venv", str(folder))
     for arguments in _INSTALLS:
         _run(str(interpreter), "-m", "pip", "--quiet", "install", *arguments)

@@ -177,12 +177,16 @@ def test_a_planted_bug_is_noticed(emulated, monkeypatch: pytest.MonkeyPatch, bug
         with emulated(bug.mode), pytest.raises(metal_emu.KernelError, match=bug.says):
             case.operation(*case.arguments, **case.options)
         return
-    problems = []
-    for case in cases.SMALL[bug.operation]:
-        for schedule in metal_emu.SCHEDULES:
-            with emulated(schedule=schedule):
-                problems.append(case.problem(case.operation))
-    assert any(problems)
+
+    def problem(case: cases.Case, schedule: metal_emu.Schedule) -> str | None:
+        with emulated(schedule=schedule):
+            return case.problem(case.operation)
+
+    assert any(
+        problem(case, schedule)
+        for case in cases.SMALL[bug.operation]
+        for schedule in metal_emu.SCHEDULES
+    )
 
 
 def test_every_operation_has_bugs_enough() -> None:

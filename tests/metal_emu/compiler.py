@@ -80,14 +80,13 @@ def compile_unit(unit: str, mode: Mode) -> Binary:
     key = _key(unit, runtime[0].name)
     target = _cache() / f"{key}{'.so' if mode == 'plain' else ''}"
     warnings = target.with_suffix(".warnings")
-    if not (target.exists() and warnings.exists()):
-        source = _cache() / f"{key}.cpp"
-        source.write_text(unit)
+    if not target.exists():
         include = f"-I{_HERE / 'include'}"
-        with _replacing(target) as temporary:
-            said = _run(_compiler(), *options, *sanitize, *_WARNINGS, include, str(source),
-                        *map(str, runtime), *link, "-o", str(temporary))  # fmt: skip
-        warnings.write_text(said)
+        with _replacing(target) as temporary, _replacing(warnings) as said:
+            said.write_text(
+                _run(_compiler(), *options, *sanitize, *_WARNINGS, include, "-x", "c++", "-",
+                     "-x", "none", *map(str, runtime), *link, "-o", str(temporary), text=unit)
+            )  # fmt: skip
     return Binary(target, mode, warnings.read_text())
 
 
