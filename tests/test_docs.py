@@ -96,6 +96,18 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_every_test_that_the_pages_name_is_there() -> None:
+    named = [
+        (page.name, path, name)
+        for page in PAGES
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8"))
+    ]
+    assert len(named) > 20
+    for page, path, name in named:
+        text = (ROOT / path).read_text("utf-8")
+        assert re.search(rf"^def {name}\(", text, re.M), f"{page}: {path}::{name}"
+
+
 @pytest.mark.packages
 def test_the_first_example_of_readme_runs(models: dict[str, Path], tmp_path: Path) -> None:
     """With its text on standard input, heard by nobody."""

@@ -156,6 +156,14 @@ def test_nothing_comes_of_nothing(espeak_voice: EspeakVoice, text: str) -> None:
     assert list(espeak_voice.stream_generate(text, "en")) == []
 
 
+@pytest.mark.parametrize("command", ["\x01450S", "\x01 450S ", "<prosody rate='500%'>"])
+def test_text_cannot_command_espeak(espeak_voice: EspeakVoice, command: str) -> None:
+    """Its embedded commands begin with control-A. Obeyed, each would make the speech shorter."""
+    text = "One, two, three, four, five, six."
+    plain, told = (espeak_voice.generate(x, "en") for x in (text, command + text))
+    assert told.seconds > plain.seconds - 0.02
+
+
 def test_reading_phonemes_does_not_change_the_voice(espeak_voice: EspeakVoice) -> None:
     from mlx_speak.speech.phonemes import phonemize
 
