@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 import sentencepiece
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from support import package
 from translation.nllb_folder import (
@@ -30,6 +32,8 @@ SPECIAL = ["<s>", "</s>", "<unk>", "<pad>", "<mask>", "eng_Latn", "__en__", "▁
 
 # Text with every character of the vocabulary, some that it lacks, and what looks special.
 CHARACTERS = "".join(sorted(set("".join(TEXTS)))) + "Жж😀\u200b\u0301 \t\n_"
+NORMALISED = "".join(c for c in CHARACTERS if unicodedata.normalize("NFKC", c) != c)
+LOST_ACCENT = re.compile(f"[{NORMALISED}]\u0301")
 TEXT = st.lists(st.text(alphabet=CHARACTERS, max_size=12) | st.sampled_from(SPECIAL)).map("".join)
 
 
@@ -178,7 +182,8 @@ def test_text_as_transformers(
     """Pieces and text, not languages: transformers numbers NLLB's wrongly from a bare file.
 
     Nor spaces of no width: SentencePiece, which NLLB was trained with, takes them for nothing,
-    transformers' own implementation leaves a space.
+    transformers' own implementation leaves a space. Nor accents on what is normalised: where the
+    start of a grapheme is, tokenizers' `Precompiled` replaces all of it, and loses its marks.
     """
     if kind == "nllb":
         nllb = package("transformers.models.nllb")
@@ -191,6 +196,7 @@ def test_text_as_transformers(
     @example("dog Жж dog")
     def same(text: str) -> None:
         text = text.strip()
+        assume(not LOST_ACCENT.search(text))
         tokens = tokenizer.tokenize(text)
         assert tokens == theirs(text, add_special_tokens=False)["input_ids"]
         assert tokenizer.decode(tokens) == theirs.decode(tokens, skip_special_tokens=True).strip()
