@@ -13,6 +13,9 @@ from typing import TypeVar
 import mlx.core as mx
 import mlx.nn as nn
 
+from .. import kernels
+from ..kernels import dispatch
+
 Function = TypeVar("Function", bound=Callable)
 
 
@@ -37,9 +40,9 @@ def add_norm(x: mx.array, y: mx.array, norm: nn.LayerNorm) -> mx.array:
         x, y: (..., dims).
         norm: with weight and bias.
     """
-    if mx.default_device().type == mx.DeviceType.cpu:
+    if dispatch.gpu() is None:
         return _add_norm(x, y, norm.weight, norm.bias, mx.array(norm.eps))
-    return norm(x + y)
+    return kernels.residual_layer_norm(x, y, norm.weight, norm.bias, eps=norm.eps)[1]
 
 
 @fuse

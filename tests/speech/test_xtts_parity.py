@@ -15,9 +15,9 @@ import itertools
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import coqui
 import mlx.core as mx
@@ -28,7 +28,7 @@ from mlx_speak.convert.xtts_parameters import dimensions, parameters
 from support import needs
 
 from mlx_speak.nn.resize import sinc_resample
-from mlx_speak.speech.xtts.generation import Sampling
+from mlx_speak.speech.xtts.generation import Sampling, Step
 from mlx_speak.speech.xtts.mel import conditioning_mel, speaker_mel
 from mlx_speak.speech.xtts.model import XTTS, Latents, XTTSConfig
 
@@ -39,7 +39,8 @@ OVERLAP = 1024
 """Samples that the reference's streaming holds back and cross-fades."""
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True)
+class Reference:
     """A model of ours with the reference's weights, and the reference's results."""
 
     model: XTTS
@@ -53,6 +54,12 @@ class Reference(NamedTuple):
     @property
     def text_ids(self) -> list[int]:
         return self.results["text_ids"].ravel().tolist()
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Ours, of the likeliest codes."""
+        prefix = self.model.prefix(self.latents)
+        return list(self.model.codes(self.text_ids, prefix, Sampling(top_k=1)))
 
 
 def load(folder: Path) -> Reference:
@@ -141,8 +148,7 @@ def test_logits(reference: Reference) -> None:
 
 
 def greedy(reference: Reference) -> tuple[list[int], mx.array]:
-    prefix = reference.model.prefix(reference.latents)
-    steps = list(reference.model.codes(reference.text_ids, prefix, Sampling(top_k=1)))
+    steps = reference.steps
     count = reference.results["greedy_codes"].shape[1]  # of the reference's limit, where it has one
     assert len(steps) == count or count < reference.model.config.max_codes
     return [s.code for s in steps[:count]], mx.concatenate([s.state for s in steps[:count]], 1)
@@ -193,8 +199,7 @@ def test_the_references_streaming(reference: Reference) -> None:
 def test_chunks_join_to_the_whole(reference: Reference, speed: float) -> None:
     """To 1e-5, the issue's figure: no seam, whatever the first chunk."""
     model, latents = reference.model, reference.latents
-    prefix = model.prefix(latents)
-    steps = list(model.codes(reference.text_ids, prefix, Sampling(top_k=1)))
+    prefix, steps = model.prefix(latents), reference.steps
     states = mx.concatenate([step.state for step in steps], axis=1)
     whole = model.decoder(states, latents.speaker_embedding[..., 0], speed)[0]
     is_large = model.config.gpt_layers > 10
