@@ -163,6 +163,9 @@ def _flops(node: dict[str, Any], name: str) -> int:
     if name == "Convolution":
         *_, input_dilation, _, _ = node["arguments"]
         return 2 * size * math.prod(shapes[1][1:]) // math.prod(input_dilation)
+    if name == "query_attention":
+        *_, keys, _, _ = shapes
+        return size * (2 * shapes[0][-1] + 4 * keys[2])
     if name.endswith("attention"):
         return 4 * math.prod(shapes[0]) * shapes[1][-2]
     if name == "conv_transpose1d":

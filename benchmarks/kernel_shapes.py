@@ -52,6 +52,10 @@ def calls(small: bool = False) -> Iterator[Call]:
         yield _cross_attention(f"NLLB, {beam}", beams, heads, source)
         for length in (source, 20 * source):
             yield _quantized_cross_attention(f"NLLB, {beam}, 8 bits", beams, heads, length)
+    for bits in (None, 8, 4):
+        kind = f"{bits} bits" if bits else "bf16"
+        for beams in (1, 4):
+            yield _query_attention(f"NLLB, {kind}", bits, beams, width, heads, source)
     yield _decode_attention("XTTS, bf16", 1, heads, 2 * target if small else 400)
     yield _residual_layer_norm("NLLB, bf16", width)
     for dtype, title in ((bf16, "bf16"), (mx.float32, "fp32")):
@@ -144,6 +148,31 @@ def _cross_attention(where: str, beams: int, heads: int, length: int) -> Call:
         kernels.cross_attention,
         lambda y: y,
     )
+
+
+def _query_attention(
+    where: str, bits: int | None, beams: int, width: int, heads: int, length: int
+) -> Call:
+    def make() -> tuple[mx.array, Arrays]:
+        weight = _normal(width, width, scale=width**-0.5)
+        weights = list(mx.quantize(weight, 64, bits)) if bits else [weight]
+        ones = mx.ones(width, mx.bfloat16)
+        source = [_normal(1, heads, length, 64) for _ in range(2)]
+        return _normal(1, beams, width), [ones, 0 * ones, *source, *weights]
+
+    def run(
+        x: mx.array, scale: mx.array, shift: mx.array, keys: mx.array, values: mx.array,
+        *weights: mx.array,
+    ) -> mx.array:  # fmt: skip
+        weight = kernels.QuantizedArray(*weights, 64, bits) if bits else weights[0]
+        norm = kernels.Norm(scale, shift, 1e-5)
+        return kernels.query_attention(x, weight, shift, keys, values, norm=norm)
+
+    def again(y: mx.array) -> mx.array:
+        return y.transpose(0, 2, 1, 3).reshape(1, beams, width)  # a view of what the kernel wrote
+
+    title = f"{where}, {beams} beam{'s' * (beams > 1)}, {length} slots"
+    return Call("query_attention", title, make, run, again)
 
 
 def _quantized_cross_attention(where: str, beams: int, heads: int, length: int) -> Call:

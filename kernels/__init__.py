@@ -36,6 +36,8 @@ from .projection import OPERATION as PROJECTION
 from .projection import QUANTIZED_OPERATION as QUANTIZED_PROJECTION
 from .projection import Activation, Norm, projection, projection_ops
 from .quantized import QuantizedArray
+from .query_attention import OPERATION as _QUERY_ATTENTION
+from .query_attention import query_attention, query_attention_backend, query_attention_ops
 from .residual_layer_norm import OPERATION as _RESIDUAL_LAYER_NORM
 from .residual_layer_norm import residual_layer_norm, residual_layer_norm_ops
 from .top_k import OPERATION as _TOP_K
@@ -45,6 +47,7 @@ OPERATIONS = (
     _DECODE_ATTENTION,
     _CROSS_ATTENTION,
     _QUANTIZED_CROSS_ATTENTION,
+    _QUERY_ATTENTION,
     PROJECTION,
     QUANTIZED_PROJECTION,
     _RESIDUAL_LAYER_NORM,
@@ -88,6 +91,9 @@ __all__ = [
     "projection_ops",
     "quantized_cross_attention",
     "quantized_cross_attention_ops",
+    "query_attention",
+    "query_attention_backend",
+    "query_attention_ops",
     "residual_layer_norm",
     "residual_layer_norm_ops",
     "top_k",

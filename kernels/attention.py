@@ -30,39 +30,42 @@ def check(
     expect_shape("values", values, (batch, heads, length, dims))
 
 
-def applies(queries: mx.array, *others: mx.array) -> bool:
-    """Whether the kernels are made for such arrays (keys, values and the like)."""
+def applies(shape: Sequence[int], *arrays: mx.array) -> bool:
+    """Whether the kernels are made for queries of a shape and for such arrays."""
     return (
-        queries.dtype in DTYPES
-        and all(other.dtype == queries.dtype for other in others)
-        and queries.shape[3] in HEAD_DIMS
-        and 1 <= queries.shape[2] <= MAX_QUERIES
-        and all(0 not in other.shape for other in (queries, *others))
+        arrays[0].dtype in DTYPES
+        and all(array.dtype == arrays[0].dtype for array in arrays)
+        and shape[3] in HEAD_DIMS
+        and 1 <= shape[2] <= MAX_QUERIES
+        and all(0 not in array.shape for array in arrays)
     )
 
 
 def dispatch(
     kernel: Kernel,
     backend: Backend,
+    shape: Sequence[int],
     inputs: list[mx.array],
     *more: Sequence[int],
     **template: int,
 ) -> list[mx.array]:
-    """Run an attention kernel, whose first input are the queries.
+    """Run an attention kernel.
 
     Args:
-        more: shapes of what it writes beside what attention finds, in the queries' dtype.
+        shape: of the queries.
+        inputs: the first is of the dtype of what it writes.
+        more: shapes of what it writes beside what attention finds.
         template: constants beside those of the queries' shape.
     """
-    queries = inputs[0]
-    batch, heads, tokens, dims = queries.shape
+    batch, heads, tokens, dims = shape
+    dtype = inputs[0].dtype
     room = next(room for room in (1, 2, 4, MAX_QUERIES) if tokens <= room)
     groups = _groups(room, dims)
     out, *others = kernel(
         backend,
         inputs,
         template={
-            "T": queries.dtype,
+            "T": dtype,
             "HEAD_DIM": dims,
             "QUERIES": room,
             "GROUPS": groups,
@@ -70,7 +73,7 @@ def dispatch(
         },
         grid=(32 * groups, heads, batch),
         threadgroup=(32 * groups, 1, 1),
-        outputs=[(shape, queries.dtype) for shape in ((batch, tokens, heads, dims), *more)],
+        outputs=[(shape, dtype) for shape in ((batch, tokens, heads, dims), *more)],
     )
     # So they lie in memory, for the product that follows: to merge the heads copies nothing.
     return [out.transpose(0, 2, 1, 3), *others]

@@ -20,37 +20,12 @@ const int64_t head = threadgroup_position_in_grid.y;
 const int64_t sentence = threadgroup_position_in_grid.z;
 const int heads = queries_shape[1];
 const int tokens = queries_shape[2];
-const int source_length = keys_shape[2];
 
-float query[QUERIES][ELEMENTS];
-float highest[QUERIES];
-float total[QUERIES];
-float sum[QUERIES][ELEMENTS];
-begin_softmax(queries + sentence * queries_strides[0] + head * queries_strides[1], tokens,
-      queries_strides[2], queries_strides[3], lane, query, highest, total, sum);
-
-const auto own_keys = keys + sentence * keys_strides[0] + head * keys_strides[1];
-const auto own_values = values + sentence * values_strides[0] + head * values_strides[1];
-
-for (int slot = group; slot < source_length; slot += GROUPS) {
-  if (!mask[sentence * mask_strides[0] + slot * mask_strides[3]]) {  // the same for all lanes
-    continue;
-  }
-  float key[ELEMENTS];
-  float value[ELEMENTS];
-  load_vector<ELEMENTS>(own_keys + slot * keys_strides[2], keys_strides[3], lane, key);
-  load_vector<ELEMENTS>(own_values + slot * values_strides[2], values_strides[3], lane, value);
-  for (int t = 0; t < QUERIES; ++t) {
-    if (t < tokens) {
-      fold_slot<ELEMENTS>(query[t], key, value, highest[t], total[t], sum[t]);
-    }
-  }
-}
-
-auto own_out = out + (sentence * tokens * heads + head) * HEAD_DIM;
-for (int t = 0; t < QUERIES; ++t) {
-  if (t < tokens) {
-    merge_groups<T, ELEMENTS, GROUPS>(highest[t], total[t], sum[t], highests, totals, sums,
-                               own_out + t * heads * HEAD_DIM, lane, group);
-  }
-}
+attend_to_source<T, QUERIES, ELEMENTS, GROUPS>(
+    queries + sentence * queries_strides[0] + head * queries_strides[1], tokens, queries_strides[2],
+    queries_strides[3],
+    keys + sentence * keys_strides[0] + head * keys_strides[1], keys_strides[2], keys_strides[3],
+    values + sentence * values_strides[0] + head * values_strides[1], values_strides[2],
+    values_strides[3], mask + sentence * mask_strides[0], mask_strides[3], keys_shape[2], highests,
+    totals, sums, out + (sentence * tokens * heads + head) * HEAD_DIM, heads * HEAD_DIM, lane,
+    group);

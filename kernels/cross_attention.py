@@ -8,11 +8,13 @@ from . import attention
 from .dispatch import Backend, Kernel, Operation, expect_shape
 from .quantized import QuantizedArray
 
+HEADERS = ("attention.h", "cross_attention.h")
+
 KERNEL = Kernel(
     "cross_attention",
     inputs=("queries", "keys", "values", "mask"),
     outputs=("out",),
-    headers=("attention.h",),
+    headers=HEADERS,
 )
 QUANTIZED = Kernel(
     "quantized_cross_attention",
@@ -51,12 +53,12 @@ def cross_attention(
         ValueError: the shapes do not belong together, or the mask is not boolean.
     """
     attention.check(queries, keys, values)
-    _check_mask(mask, queries, keys)
+    check_mask(mask, keys)
     backend = cross_attention_backend(queries, keys, values)
     if backend == "ops":
         return cross_attention_ops(queries, keys, values, mask=mask)
-    mask = _everywhere(queries, keys) if mask is None else mask
-    return attention.dispatch(KERNEL, backend, [queries, keys, values, mask])[0]
+    mask = everywhere(keys) if mask is None else mask
+    return attention.dispatch(KERNEL, backend, queries.shape, [queries, keys, values, mask])[0]
 
 
 def quantized_cross_attention(
@@ -68,22 +70,22 @@ def quantized_cross_attention(
 ) -> mx.array:
     """`cross_attention` over a source's keys and values of 4 or 8 bits: less memory to read."""
     attention.check(queries, keys, values)
-    _check_mask(mask, queries, keys)
+    check_mask(mask, keys)
     alike = (keys.group_size, keys.bits) == (values.group_size, values.bits)
     applies = alike and keys.fits(queries.dtype) and values.fits(queries.dtype)
     backend = QUANTIZED_OPERATION.backend(
-        applies and attention.applies(queries) and 0 not in keys.shape
+        applies and attention.applies(queries.shape, queries) and 0 not in keys.shape
     )
     if backend == "ops":
         return quantized_cross_attention_ops(queries, keys, values, mask=mask)
-    mask = _everywhere(queries, keys) if mask is None else mask
+    mask = everywhere(keys) if mask is None else mask
     inputs = [queries, *keys.arrays, *values.arrays, mask]
-    return attention.dispatch(QUANTIZED, backend, inputs, **keys.constants)[0]
+    return attention.dispatch(QUANTIZED, backend, queries.shape, inputs, **keys.constants)[0]
 
 
 def cross_attention_backend(*arrays: mx.array) -> Backend:
     """What `cross_attention` of such arrays, in its order and without a mask, runs on."""
-    return OPERATION.backend(attention.applies(*arrays))
+    return OPERATION.backend(attention.applies(arrays[0].shape, *arrays))
 
 
 def cross_attention_ops(
@@ -104,9 +106,10 @@ def quantized_cross_attention_ops(
     return attention.attend_ops(queries, keys.dequantized(), values.dequantized(), mask)
 
 
-def _check_mask(mask: mx.array | None, queries: mx.array, keys: mx.array | QuantizedArray) -> None:
+def check_mask(mask: mx.array | None, keys: mx.array | QuantizedArray) -> None:
+    """Raise a ValueError unless it is one of the source whose keys these are."""
     if mask is not None:
-        expect_shape("mask", mask, (queries.shape[0], 1, 1, keys.shape[2]))
+        expect_shape("mask", mask, (keys.shape[0], 1, 1, keys.shape[2]))
         if mask.dtype != mx.bool_:
             raise ValueError(f"mask is of {mask.dtype}: expected booleans")
 
@@ -114,6 +117,6 @@ def _check_mask(mask: mx.array | None, queries: mx.array, keys: mx.array | Quant
 _EVERYWHERE = mx.array(True)
 
 
-def _everywhere(queries: mx.array, keys: mx.array | QuantizedArray) -> mx.array:
+def everywhere(keys: mx.array | QuantizedArray) -> mx.array:
     """A mask that masks nothing: one byte in memory, of stride 0."""
-    return mx.broadcast_to(_EVERYWHERE, (queries.shape[0], 1, 1, keys.shape[2]))
+    return mx.broadcast_to(_EVERYWHERE, (keys.shape[0], 1, 1, keys.shape[2]))

@@ -64,14 +64,20 @@ def decode_attention(
         return decode_attention_ops(queries, keys_values, new_keys_values, mask=mask)
     # Which the kernel takes where there is none, too, and does not read.
     inputs = [queries, keys_values, new_keys_values, _NO_MASK if mask is None else mask]
-    shape = (2, batch, heads, slots, dims)
-    out, extended = attention.dispatch(KERNEL, backend, inputs, shape, MASKED=mask is not None)
+    out, extended = attention.dispatch(
+        KERNEL,
+        backend,
+        queries.shape,
+        inputs,
+        (2, batch, heads, slots, dims),
+        MASKED=mask is not None,
+    )
     return out, extended
 
 
 def decode_attention_backend(*arrays: mx.array) -> Backend:
     """What `decode_attention` of such arrays, in its order and without a mask, runs on."""
-    return OPERATION.backend(attention.applies(*arrays))
+    return OPERATION.backend(attention.applies(arrays[0].shape, *arrays))
 
 
 def decode_attention_ops(

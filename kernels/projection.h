@@ -29,16 +29,31 @@ METAL_FUNC void row_moments(X x, int rows, int dims, int64_t row_stride, int64_t
   }
 }
 
-// Input k of a row, after the norm where there is one.
-template <bool NORM, typename Row, typename Weight, typename Bias>
-METAL_FUNC float normed_input(Row row, int k, int64_t stride, float mean, float scale,
-                              Weight weight, int64_t weight_stride, Bias bias,
-                              int64_t bias_stride) {
-  const float value = float(row[k * stride]);
+// The rows, and the layer norm before them where there is one.
+template <typename X, typename Weight, typename Bias>
+struct InputRows {
+  X x;
+  int count;
+  int inputs;
+  int64_t row_stride;
+  int64_t stride;
+  Weight weight;
+  int64_t weight_stride;
+  Bias bias;
+  int64_t bias_stride;
+  thread const float* mean;
+  thread const float* scale;
+};
+
+// Input k of a row, after the norm.
+template <bool NORM, typename Rows>
+METAL_FUNC float normed_input(thread const Rows& rows, int row, int k) {
+  const float value = float(rows.x[row * rows.row_stride + k * rows.stride]);
   if (!NORM) {
     return value;
   }
-  return (value - mean) * scale * float(weight[k * weight_stride]) + float(bias[k * bias_stride]);
+  return (value - rows.mean[row]) * rows.scale[row] * float(rows.weight[k * rows.weight_stride]) +
+         float(rows.bias[k * rows.bias_stride]);
 }
 
 // ACTIVATION is 0 for none, 1 for ReLU, 2 for x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))), which is

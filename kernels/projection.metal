@@ -26,39 +26,11 @@ if (NORM) {
   row_moments<ROWS, GROUPS>(x, rows, inputs, x_strides[0], x_strides[1], eps[0], means, variances,
                             lane, group, mean, scale);
 }
-
 float sums[ROWS][OUTPUTS];
-for (int row = 0; row < ROWS; ++row) {
-  for (int i = 0; i < OUTPUTS; ++i) {
-    sums[row][i] = 0.0f;
-  }
-}
-for (int begin = lane * CHUNK; begin < inputs; begin += 32 * CHUNK) {
-  const int count = metal::min(CHUNK, inputs - begin);
-  float weights[OUTPUTS][CHUNK];
-  for (int i = 0; i < OUTPUTS; ++i) {
-    for (int j = 0; j < CHUNK; ++j) {
-      weights[i][j] = first + i < outputs && j < count
-                          ? float(weight[(first + i) * weight_strides[0] +
-                                         (begin + j) * weight_strides[1]])
-                          : 0.0f;
-    }
-  }
-  for (int row = 0; row < ROWS; ++row) {
-    if (row < rows) {
-      for (int j = 0; j < CHUNK; ++j) {
-        if (j < count) {
-          const float value = normed_input<NORM>(
-              x + row * x_strides[0], begin + j, x_strides[1], mean[row], scale[row], norm_weight,
-              norm_weight_strides[0], norm_bias, norm_bias_strides[0]);
-          for (int i = 0; i < OUTPUTS; ++i) {
-            sums[row][i] += value * weights[i][j];
-          }
-        }
-      }
-    }
-  }
-}
+projection_products<NORM, 0, 0, CHUNK>(
+    x, rows, inputs, x_strides[0], x_strides[1], norm_weight, norm_weight_strides[0], norm_bias,
+    norm_bias_strides[0], mean, scale, weight, weight_strides[0], weight_strides[1], weight, 0, 0, weight, 0, 0,
+    first, outputs, lane, sums);
 
 for (int row = 0; row < ROWS; ++row) {
   for (int i = 0; i < OUTPUTS; ++i) {

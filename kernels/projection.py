@@ -21,14 +21,14 @@ CHUNK = 8
 
 _FIRST = ("x", "norm_weight", "norm_bias", "eps", "weight")
 _LAST = ("bias", "residual")
-_HEADERS = ("reduction.h", "projection.h")
+HEADERS = ("reduction.h", "projection.h", "products.h")
 
-DENSE = Kernel("projection", (*_FIRST, *_LAST), outputs=("out",), headers=_HEADERS)
+DENSE = Kernel("projection", (*_FIRST, *_LAST), outputs=("out",), headers=HEADERS)
 QUANTIZED = Kernel(
     "quantized_projection",
     (*_FIRST, "scales", "offsets", *_LAST),
     outputs=("out",),
-    headers=_HEADERS,
+    headers=HEADERS,
 )
 SHAPES = f"at most {MAX_ROWS} rows, one dtype"
 OPERATION = Operation("projection", (DENSE,), SHAPES)
@@ -74,52 +74,30 @@ def projection(
     Raises:
         ValueError: the shapes do not belong together.
     """
-    if not x.ndim:
-        raise ValueError("x has no axes: expected (..., inputs)")
-    outputs, inputs = weight.shape
-    expect_shape("x", x, (*x.shape[:-1], inputs))
-    given = [x]
-    for name, array, shape in (
-        ("bias", bias, (outputs,)),
-        ("norm.weight", norm and norm.weight, (inputs,)),
-        ("norm.bias", norm and norm.bias, (inputs,)),
-        ("residual", residual, (*x.shape[:-1], outputs)),
-    ):
-        if array is not None:
-            expect_shape(name, array, shape)
-            given.append(array)
-    if isinstance(weight, QuantizedArray):
-        operation, kernel = QUANTIZED_OPERATION, QUANTIZED
-        weights, constants, applies = list(weight.arrays), weight.constants, weight.fits(x.dtype)
-    else:
-        operation, kernel = OPERATION, DENSE
-        weights, constants, applies = [weight], {}, weight.dtype == x.dtype
+    fits = check(x, weight, bias, norm)
+    (*rows_shape, inputs), outputs = x.shape, weight.shape[0]
+    if residual is not None:
+        expect_shape("residual", residual, (*rows_shape, outputs))
+        fits = fits and residual.dtype == x.dtype
+    quantized = isinstance(weight, QuantizedArray)
+    operation, kernel = (QUANTIZED_OPERATION, QUANTIZED) if quantized else (OPERATION, DENSE)
     rows = x.size // max(1, inputs)
-    applies = applies and x.dtype in DTYPES and all(array.dtype == x.dtype for array in given)
-    backend = operation.backend(applies and 1 <= rows <= MAX_ROWS and outputs > 0 and inputs > 0)
+    backend = operation.backend(fits and 1 <= rows <= MAX_ROWS)
     if backend == "ops":
         return projection_ops(x, weight, bias, norm=norm, activation=activation, residual=residual)
-    nothing = weights[-1]  # which the kernel takes where there is none, and does not read
+    parameters, constants = layer(weight, bias, norm)
     (out,) = kernel(
         backend,
         [
             x.reshape(rows, inputs),
-            nothing if norm is None else norm.weight,
-            nothing if norm is None else norm.bias,
-            scalar(0.0 if norm is None else norm.eps),
-            *weights,
-            nothing if bias is None else bias,
-            nothing if residual is None else residual.reshape(rows, outputs),
+            *parameters,
+            parameters[-2] if residual is None else residual.reshape(rows, outputs),
         ],
         template={
             "T": x.dtype,
             "ROWS": next(room for room in (1, 2, 4, MAX_ROWS) if rows <= room),
-            "OUTPUTS": OUTPUTS,
             "GROUPS": GROUPS,
-            "CHUNK": CHUNK,
             **constants,
-            "NORM": norm is not None,
-            "BIAS": bias is not None,
             "ACTIVATION": 0 if activation is None else 1 + ACTIVATIONS.index(activation),
             "RESIDUAL": residual is not None,
         },
@@ -128,6 +106,60 @@ def projection(
         outputs=[((*x.shape[:-1], outputs), x.dtype)],
     )
     return out
+
+
+def check(
+    x: mx.array, weight: mx.array | QuantizedArray, bias: mx.array | None, norm: Norm | None
+) -> bool:
+    """Whether kernels take such a layer for such an input, (..., inputs).
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    if not x.ndim:
+        raise ValueError("x has no axes: expected (..., inputs)")
+    outputs, inputs = weight.shape
+    expect_shape("x", x, (*x.shape[:-1], inputs))
+    given = [x]
+    for name, array, size in (
+        ("bias", bias, outputs),
+        ("norm.weight", norm and norm.weight, inputs),
+        ("norm.bias", norm and norm.bias, inputs),
+    ):
+        if array is not None:
+            expect_shape(name, array, (size,))
+            given.append(array)
+    fits = weight.fits(x.dtype) if isinstance(weight, QuantizedArray) else weight.dtype == x.dtype
+    alike = x.dtype in DTYPES and all(array.dtype == x.dtype for array in given)
+    return fits and alike and outputs > 0 and inputs > 0
+
+
+def layer(
+    weight: mx.array | QuantizedArray, bias: mx.array | None, norm: Norm | None
+) -> tuple[list[mx.array], dict[str, int]]:
+    """Inputs and constants of a kernel that has such a layer in it, from the norm's weight on.
+
+    In the place of what there is none of stands the weight, which the kernel then does not read.
+    """
+    weights: tuple[mx.array, ...]
+    if isinstance(weight, QuantizedArray):
+        weights, constants = weight.arrays, weight.constants
+    else:
+        weights, constants = (weight,), {}
+    nothing = weights[-1]
+    return [
+        nothing if norm is None else norm.weight,
+        nothing if norm is None else norm.bias,
+        scalar(0.0 if norm is None else norm.eps),
+        *weights,
+        nothing if bias is None else bias,
+    ], {
+        "OUTPUTS": OUTPUTS,
+        "CHUNK": CHUNK,
+        **constants,
+        "NORM": norm is not None,
+        "BIAS": bias is not None,
+    }
 
 
 def projection_ops(

@@ -6,11 +6,13 @@ import math
 from typing import TypeAlias
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from mlx_speak import kernels
 
 from .activations import exp2_nonpositive
 from .cache import KeyValueCache
+from .projection import kernel_norm, kernel_weight, project
 
 # Queries up to which a decoder may ask for one or for several at once and wants the same answer.
 _FEW_QUERIES = 32
@@ -92,14 +94,42 @@ def attend_extending(
 
 
 def attend_across(
-    queries: mx.array, keys: mx.array, values: mx.array, mask: Mask = None
+    x: mx.array,
+    query: nn.Module,
+    keys: mx.array,
+    values: mx.array,
+    mask: Mask = None,
+    *,
+    norm: nn.LayerNorm | None = None,
 ) -> mx.array:
-    """Attend from a decoder's tokens to the encoded source: as `attend`, for few queries."""
-    if kernels.cross_attention_backend(queries, keys, values) != "ops" and mask != "causal":
-        shape = (queries.shape[0], 1, 1, keys.shape[2])
-        if seen := _booleans(mask, shape, none_is_default=True):
-            return kernels.cross_attention(queries, keys, values, mask=seen[0])
+    """Attend from a decoder's few tokens to the encoded source.
+
+    Args:
+        x: (batch, tokens, dims).
+        query: the linear layer that makes queries of it.
+        keys, values, mask: as `attend` takes them.
+        norm: of `x`.
+
+    Returns:
+        (batch, num_heads, tokens, head_dims).
+    """
+    if (weight := kernel_weight(query)) is not None:
+        layer, fused = (x, weight, query.get("bias"), keys, values), kernel_norm(norm)
+        on_kernel = kernels.query_attention_backend(*layer, norm=fused) != "ops"
+        if on_kernel and (seen := _source_mask(mask, keys)):
+            return kernels.query_attention(*layer, norm=fused, mask=seen[0])
+    queries = split_heads(project(x, query, norm=norm), keys.shape[1])
+    on_kernel = kernels.cross_attention_backend(queries, keys, values) != "ops"
+    if on_kernel and (seen := _source_mask(mask, keys)):
+        return kernels.cross_attention(queries, keys, values, mask=seen[0])
     return attend(queries, keys, values, mask=mask)
+
+
+def _source_mask(mask: Mask, keys: mx.array) -> tuple[mx.array | None] | None:
+    """As `_booleans`, of a mask over the source."""
+    if isinstance(mask, str):
+        return None
+    return _booleans(mask, (keys.shape[0], 1, 1, keys.shape[2]), none_is_default=True)
 
 
 def _booleans(

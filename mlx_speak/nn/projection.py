@@ -36,13 +36,12 @@ def project(
         (..., outputs).
     """
     fused = activation and _FUSED.get(activation)
-    weight = _weight(linear) if fused or activation is None else None
-    if weight is not None:
+    if (fused or activation is None) and (weight := kernel_weight(linear)) is not None:
         return kernels.projection(
             x,
             weight,
             linear.get("bias"),
-            norm=norm and kernels.Norm(norm.weight, norm.bias, norm.eps),
+            norm=kernel_norm(norm),
             activation=fused,
             residual=residual,
         )
@@ -51,7 +50,12 @@ def project(
     return x if residual is None else residual + x
 
 
-def _weight(linear: nn.Module) -> mx.array | kernels.QuantizedArray | None:
+def kernel_norm(norm: nn.LayerNorm | None) -> kernels.Norm | None:
+    """A layer norm as the kernels take it."""
+    return norm and kernels.Norm(norm.weight, norm.bias, norm.eps)
+
+
+def kernel_weight(linear: nn.Module) -> mx.array | kernels.QuantizedArray | None:
     """What the kernels take, or None where none of them is to run or the layer is another."""
     if type(linear) is nn.Linear and kernels.PROJECTION.backend(True) != "ops":
         return linear.weight

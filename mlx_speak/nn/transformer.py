@@ -96,8 +96,7 @@ class CrossAttention(nn.Module):
         norm: nn.LayerNorm | None = None,
     ) -> mx.array:
         """(batch, tokens, dims) → (batch, tokens, dims)."""
-        queries = split_heads(project(x, self.query, norm=norm), self.num_heads)
-        out = attend_across(queries, keys, values, mask)
+        out = attend_across(x, self.query, keys, values, mask, norm=norm)
         return project(merge_heads(out), self.output, residual=x if norm else None)
 
     def _lay_out(self, x: mx.array) -> mx.array:

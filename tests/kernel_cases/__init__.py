@@ -19,6 +19,8 @@ from .attention import (
     decode_attention,
     quantized_attention_cases,
     quantized_cross_attention,
+    query_attention,
+    query_attention_cases,
 )
 from .best import argmax, argmax_cases, top_k, top_k_cases
 from .case import DTYPES, NAMES, Case, float64, normal
@@ -33,6 +35,7 @@ SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "decode_attention": lambda: attention_cases(decode_attention),
     "cross_attention": lambda: attention_cases(cross_attention),
     "quantized_cross_attention": quantized_attention_cases,
+    "query_attention": query_attention_cases,
     "projection": projection_cases,
     "quantized_projection": quantized_cases,
     "residual_layer_norm": norm_cases,
@@ -56,6 +59,10 @@ SMALL: dict[str, list[Case]] = {
     "quantized_cross_attention": [
         quantized_cross_attention(21, tokens=3, masked=True),
         quantized_cross_attention(5, mx.bfloat16, bits=4, group_size=64, dims=128),
+    ],
+    "query_attention": [
+        query_attention(21, tokens=3, batch=2, masked=True),
+        query_attention(5, mx.bfloat16, bits=8, tokens=2, inputs=100, dims=128, bias=False),
     ],
     "projection": [
         projection(70, rows=3, norm=True, activation="relu"),
@@ -87,6 +94,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "decode_attention": decode_attention,
     "cross_attention": cross_attention,
     "quantized_cross_attention": quantized_cross_attention,
+    "query_attention": query_attention,
     "projection": projection,
     "quantized_projection": quantized_projection,
     "residual_layer_norm": residual_layer_norm,

@@ -11,13 +11,14 @@ import numpy as np
 from mlx_speak import kernels
 
 from .case import DTYPES, NAMES, Array, Case, float64, normal
+from .projection import normed
 
 
 def attended(
-    queries: mx.array, keys: Sequence[Any], values: Sequence[Any], mask: Array | None
+    queries: mx.array | Array, keys: Sequence[Any], values: Sequence[Any], mask: Array | None
 ) -> Array:
     """Softmax attention in float64; `mask` broadcast to (batch, heads, queries, slots)."""
-    q = float64(queries)
+    q = float64(queries) if isinstance(queries, mx.array) else queries
     k, v = (np.concatenate([float64(part) for part in parts], 2) for parts in (keys, values))
     scores = np.einsum("bhqd,bhkd->bhqk", q, k) / np.sqrt(q.shape[-1])
     if mask is not None:
@@ -115,6 +116,52 @@ def cross_attention(
     )
 
 
+def query_attention(
+    length: int,
+    dtype: mx.Dtype = mx.float32,
+    *,
+    inputs: int = 70,
+    tokens: int = 1,
+    dims: int = 64,
+    batch: int = 1,
+    heads: int = 2,
+    masked: bool = False,
+    norm: bool = True,
+    bias: bool = True,
+    bits: int | None = None,
+    group_size: int = 32,
+) -> Case:
+    """As `cross_attention`, of queries that `inputs` numbers a token are still to make."""
+    across = cross_attention(
+        length, dtype, tokens=tokens, dims=dims, batch=batch, heads=heads, masked=masked
+    )
+    _, keys, values = across.arguments
+    inputs = -(-inputs // group_size) * group_size if bits else inputs
+    outputs = heads * dims
+    x = normal(batch, inputs, tokens, dtype=dtype, seed=length, loc=1.0).swapaxes(1, 2)
+    weight: Any = normal(outputs, inputs, dtype=dtype, seed=inputs) / float(np.sqrt(inputs))
+    if bits:
+        weight = kernels.QuantizedArray.of(weight, group_size=group_size, bits=bits)
+    shift = normal(outputs, dtype=dtype, seed=inputs + 1) if bias else None
+    queries, options = float64(x), dict(across.options)
+    if norm:
+        queries, options["norm"] = normed(queries, dtype)
+    queries = queries @ float64(weight).T + (0 if shift is None else float64(shift))
+    queries = queries.reshape(batch, tokens, heads, dims).swapaxes(1, 2)
+    mask = np.array(options["mask"]) if masked else None
+    return Case(
+        f"{across.name}, {inputs=} {norm=} {bias=} {bits=}",
+        kernels.query_attention,
+        kernels.query_attention_ops,
+        (x, weight, shift, keys, values),
+        options,
+        (attended(queries, [keys], [values], mask),),
+        dtype,
+        # Plain MLX rounds the queries to the dtype, and the scores are sums over all of them.
+        4.0,
+    )
+
+
 EDGES = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 300)
 """One, and what lies below, at and above the number of SIMD groups, their width and a cache's
 growth; odd; large."""
@@ -135,6 +182,18 @@ def quantized_attention_cases() -> Iterator[Case]:
     for tokens in (2, 4, 5):
         yield quantized_cross_attention(40, tokens=tokens, masked=True, group_size=64)
         yield quantized_cross_attention(9, tokens=tokens, bits=4, dims=128, group_size=128)
+
+
+def query_attention_cases() -> Iterator[Case]:
+    """What is not yet shown of its parts: `projection` and `cross_attention` have the same."""
+    for dtype in DTYPES:
+        yield from (query_attention(length, dtype) for length in (16, 33, 97))
+        yield from (query_attention(33, dtype, bits=bits) for bits in (8, 4))
+    yield from (query_attention(33, inputs=inputs) for inputs in (9, 255, 256, 257, 1024))
+    yield query_attention(1, inputs=1)
+    yield from (query_attention(40, tokens=tokens, masked=True) for tokens in (2, 3, 4, 5, 8))
+    yield query_attention(21, tokens=2, batch=4, heads=3, masked=True, bias=False)
+    yield query_attention(9, tokens=3, bits=4, dims=128, group_size=64, norm=False)
 
 
 def attention_cases(case: Callable[..., Case]) -> Iterator[Case]:

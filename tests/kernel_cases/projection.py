@@ -37,6 +37,15 @@ def quantized_projection(
     return _case(name, weight, float64(weight), inputs, dtype, **options)
 
 
+def normed(x: Array, dtype: mx.Dtype) -> tuple[Array, kernels.Norm]:
+    """A layer norm, and what it makes of an input."""
+    inputs = x.shape[-1]
+    parts = [normal(inputs, dtype=dtype, seed=inputs + i, loc=0.5) for i in (2, 3)]
+    centred = x - x.mean(-1, keepdims=True)
+    unit = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    return unit * float64(parts[0]) + float64(parts[1]), kernels.Norm(*parts, 1e-5)
+
+
 def _case(
     name: str,
     weight: mx.array | kernels.QuantizedArray,
@@ -54,11 +63,7 @@ def _case(
     x = normal(inputs, rows, dtype=dtype, seed=inputs + 1, loc=1.0).T
     found, arguments, options = float64(x), [x, weight], {"activation": activation}
     if norm:
-        parts = [normal(inputs, dtype=dtype, seed=inputs + i, loc=0.5) for i in (2, 3)]
-        options["norm"] = kernels.Norm(*parts, 1e-5)
-        centred = found - found.mean(-1, keepdims=True)
-        unit = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        found = unit * float64(parts[0]) + float64(parts[1])
+        found, options["norm"] = normed(found, dtype)
     found = found @ exact.T
     if bias:
         arguments.append(normal(outputs, dtype=dtype, seed=inputs + 4))

@@ -13,7 +13,7 @@ import metal_emu
 import mlx.core as mx
 import numpy as np
 import pytest
-from kernel_cases.attention import cross_attention, decode_attention
+from kernel_cases.attention import cross_attention, decode_attention, query_attention
 from kernel_cases.instance import instance_norm
 from mlx_speak.kernels import dispatch
 
@@ -100,6 +100,9 @@ def test_the_cpu_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(decode_attention(5, dims=32), id="small heads"),
         pytest.param(cross_attention(5, tokens=9), id="many tokens across"),
         pytest.param(cross_attention(5, dims=96), id="odd heads across"),
+        pytest.param(query_attention(5, tokens=9), id="many tokens to project"),
+        pytest.param(query_attention(5, tokens=3, batch=3), id="many rows to project"),
+        pytest.param(query_attention(5, dims=32), id="small heads to project"),
     ],
 )
 def test_other_shapes_run_in_plain_mlx(emulated, case: cases.Case) -> None:
@@ -190,6 +193,9 @@ def test_more_than_the_kernels_hold_runs_in_plain_mlx(emulated) -> None:
         (lambda q, k, m: kernels.decode_attention(q[0], _two(k), _two(q)), "queries"),
         (lambda q, k, m: kernels.cross_attention(q, k, k, mask=m[..., :4]), "mask"),
         (lambda q, k, m: kernels.cross_attention(q, k, k, mask=m.astype(mx.int32)), "booleans"),
+        (lambda q, k, m: kernels.query_attention(q, k[0, 0], None, k, k), "x has"),
+        (lambda q, k, m: kernels.query_attention(q[0], k[0, 0], None, k, k), "weight"),
+        (lambda q, k, m: kernels.query_attention(q[0], mx.zeros((128, 64)), None, k, k), "keys"),
         (lambda q, k, m: kernels.residual_layer_norm(q, k, m, m, eps=0), "residual"),
         (lambda q, k, m: kernels.residual_layer_norm(q, q, m, m, eps=0), "weight"),
         (lambda q, k, m: kernels.argmax(mx.zeros((3, 0))), "logits"),

@@ -43,7 +43,21 @@ PROJECTION = [
 BODIES = [
     ("first + i < outputs) {", "true) {", READ),
     ("out + int64_t(row) * outputs", "out", {}),
+]
+
+DENSE = [
     ("begin = lane * CHUNK", "begin = lane", {}),
+    ("first + i < outputs && j", "j", READ),
+    ("metal::min(CHUNK, rows.inputs - begin)", "CHUNK", READ),
+    ("(begin + j) * stride", "begin + j + 1", {}),
+]
+QUANTIZED = [
+    ("begin = lane * CHUNK", "begin = lane", {}),
+    ("there ? weight[", "true ? weight[", READ),
+    ("(1u << BITS) - 1u", "15u", {}),
+    ("BITS * (j % PER_WORD)", "BITS * (PER_WORD - 1 - j % PER_WORD)", {}),
+    ("begin / GROUP_SIZE", "0", {}),
+    ("total += value", "total = value", {}),
 ]
 
 BUGS = [
@@ -69,13 +83,28 @@ BUGS = [
         "own_out + (t + 1) * heads", **WRITE),
     Bug("decode_attention", "decode_attention.metal", "tokens * heads + head)", "tokens * heads)",
         **RACE),
-    Bug("cross_attention", "cross_attention.metal", "continue;", ""),
-    Bug("cross_attention", "cross_attention.metal", "sentence * mask_strides[0] +", ""),
-    Bug("cross_attention", "cross_attention.metal", "slot += GROUPS", "slot += GROUPS + 1"),
-    Bug("cross_attention", "cross_attention.metal", "slot < source_length", "slot <= source_length",
-        **READ),
-    Bug("cross_attention", "cross_attention.metal", "own_values + slot", "own_keys + slot"),
-    Bug("cross_attention", "cross_attention.metal", "own_out + t * heads * HEAD_DIM", "own_out"),
+    *(Bug(operation, file, right, wrong, **how)
+      for operation in ("cross_attention", "query_attention")
+      for file, right, wrong, how in (
+        ("cross_attention.h", "continue;", "", {}),
+        ("cross_attention.h", "slot += GROUPS", "slot += GROUPS + 1", {}),
+        ("cross_attention.h", "slot < source_length", "slot <= source_length", READ),
+        ("cross_attention.h", "values + slot", "keys + slot", {}),
+        ("cross_attention.h", "out + t * out_stride", "out", {}),
+        (f"{operation}.metal", "mask + sentence * mask_strides[0]", "mask", {}),
+    )),
+    *(Bug("query_attention", "query_attention.metal", right, wrong, **how)
+      for right, wrong, how in (
+        (BARRIER, "", RACE),
+        ("x + sentence * x_strides[0]", "x", {}),
+        ("head * HEAD_DIM + begin", "begin", {}),
+        ("begin += GROUPS * OUTPUTS", "begin += GROUPS * OUTPUTS + 1", {}),
+        ("queries[t * HEAD_DIM + begin", "queries[begin", {}),
+        ("BIAS ? sum +", "false ? sum +", {}),
+        ("heads * HEAD_DIM, lane,\n    group", "HEAD_DIM, lane,\n    group", {}),
+        ("float queries[QUERIES * HEAD_DIM]", "float queries[HEAD_DIM]",
+         {"mode": "address", "says": "out of bounds"}),
+    )),
     *(Bug("quantized_cross_attention", "quantized.h", right, wrong) for right, wrong in (
         ("BITS * (index % PER_WORD)", "0"),
         ("index / GROUP_SIZE", "0"),
@@ -125,18 +154,12 @@ BUGS = [
     *(Bug(operation, f"{operation}.metal", right, wrong, **how)
       for operation in ("projection", "quantized_projection")
       for right, wrong, how in BODIES),
+    *(Bug(operation, "products.h", right, wrong, **how)
+      for operation, bugs in (("projection", DENSE), ("quantized_projection", QUANTIZED))
+      for right, wrong, how in bugs),
     Bug("projection", "projection.metal", "row < rows && first", "first", **WRITE),
     Bug("quantized_projection", "quantized_projection.metal", "row < rows && first", "first",
         **READ),
-    Bug("projection", "projection.metal", "metal::min(CHUNK, inputs - begin)", "CHUNK", **READ),
-    Bug("projection", "projection.metal", "(begin + j) * weight_strides[1]", "begin + j + 1"),
-    Bug("quantized_projection", "quantized_projection.metal", "there ? weight[", "true ? weight[",
-        **READ),
-    Bug("quantized_projection", "quantized_projection.metal", "(1u << BITS) - 1u", "15u"),
-    Bug("quantized_projection", "quantized_projection.metal", "BITS * (j % PER_WORD)",
-        "BITS * (PER_WORD - 1 - j % PER_WORD)"),
-    Bug("quantized_projection", "quantized_projection.metal", "begin / GROUP_SIZE", "0"),
-    Bug("quantized_projection", "quantized_projection.metal", "total += value", "total = value"),
     *(Bug("lstm", "lstm.metal", BARRIER, "", occurrence=i, **RACE) for i in range(3)),
     Bug("lstm", "lstm.metal", "length - 1 - step : step", "step : step"),
     Bug("lstm", "lstm.metal", "gates[HIDDEN + i]", "gates[2 * HIDDEN + i]"),
