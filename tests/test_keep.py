@@ -20,15 +20,17 @@ from mlx_speak.home import home as home_folder
 from mlx_speak.keep import server
 
 TEXT = b"The tests pass. The report is on your desk."
+QUICKLY = ("--to", "pt", "--voice", "say")  # whose voice takes no time
 
 
 class Kept:
-    """The command with a home of its own, whose models are those of the real one."""
+    """The command with a home of its own; what takes long to make is that of the real one."""
 
-    def __init__(self, home: Path, models: Path):
+    def __init__(self, home: Path):
         self.home = home
         home.mkdir(mode=0o700, exist_ok=True)
-        (home / "models").symlink_to(models)
+        for part in ("models", "kokoro", "blas"):
+            (home / part).symlink_to(home_folder(part))
         self.environment = {**os.environ, "MLX_SPEAK_HOME": str(home)}
         self.socket = home / "run" / keep.SOCKET
 
@@ -40,7 +42,7 @@ class Kept:
             self.command(*arguments),
             env=self.environment,
             capture_output=True,
-            timeout=120,
+            timeout=300,
             **{"input": TEXT, **options},
         )
 
@@ -91,7 +93,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 @pytest.fixture
 def kept(models: dict[str, Path]) -> Iterator[Kept]:
     with tempfile.TemporaryDirectory(prefix="ms") as folder:  # a socket's path must be short
-        kept = Kept(Path(folder, "home"), home_folder("models"))
+        kept = Kept(Path(folder, "home"))
         yield kept
         kept.end()
 
@@ -126,14 +128,14 @@ def test_a_client_that_goes_stops_its_speech_and_the_next_has_its_turn(
     kept: Kept, tmp_path: Path
 ) -> None:
     for number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
-        first = kept.start("--to", "pt", "--keep", "--output", "silent")
+        first = kept.start(*QUICKLY, "--keep", "--output", "silent")
         first.stdin.write(TEXT * 20)
         first.stdin.flush()  # and left open, as by an assistant that thinks
         line = b""
         while b"Os testes" not in line:
             line = first.stderr.readline()
             assert line
-        second = kept.start("--to", "pt", "--keep", "--output", "null")
+        second = kept.start(*QUICKLY, "--keep", "--output", "null")
         second.stdin.write(TEXT)
         second.stdin.close()
         assert b"another text is being spoken" in second.stderr.readline()
@@ -148,7 +150,7 @@ def test_a_client_that_goes_stops_its_speech_and_the_next_has_its_turn(
 
 @pytest.mark.packages
 def test_where_the_process_dies_the_command_goes_on_alone(kept: Kept) -> None:
-    client = kept.start("--to", "pt", "--keep", "--output", "null")
+    client = kept.start(*QUICKLY, "--keep", "--output", "null")
     client.stdin.write(b"The tests pass. Ye")
     client.stdin.flush()
     while b"Os testes" not in client.stderr.readline():
@@ -162,7 +164,7 @@ def test_where_the_process_dies_the_command_goes_on_alone(kept: Kept) -> None:
     assert b"The report is on your desk." in rest
     client.stderr.close()
     assert kept.socket.exists()  # what it left is in nobody's way:
-    assert kept.run("--to", "pt", "--keep", "0.02", "--output", "null").returncode == 0
+    assert kept.run(*QUICKLY, "--keep", "0.02", "--output", "null").returncode == 0
     until(lambda: not kept.socket.exists())  # idle for 1.2 s
 
 
@@ -170,7 +172,7 @@ def test_where_the_process_dies_the_command_goes_on_alone(kept: Kept) -> None:
 def test_a_home_that_cannot_be_used_is_no_obstacle(kept: Kept) -> None:
     (kept.home / "run").mkdir(mode=0o755)
     (kept.home / "run").chmod(0o755)
-    done = kept.run("--to", "pt", "--keep", "--output", "null")
+    done = kept.run(*QUICKLY, "--keep", "--output", "null")
     assert done.returncode == 0
     assert b"without a warm process" in done.stderr
     assert b"2 sentences" in done.stderr
