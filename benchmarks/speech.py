@@ -102,6 +102,7 @@ def kokoro_torch(threads: int) -> Engine:
 
 
 def kokoro_onnxruntime(threads: int) -> Engine:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     vocab = _config()["vocab"]

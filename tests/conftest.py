@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from support import figures, needs
 
 from mlx_speak.errors import ModelNotFoundError
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the oracle, too
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

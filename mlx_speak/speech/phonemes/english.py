@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -68,6 +69,8 @@ def installed() -> bool:
 
 @cache
 def _reader(british: bool) -> Callable[[str], str]:
+    # Its official builds report to Microsoft unless told otherwise before they begin (Privacy.md).
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         g2p = importlib.import_module("hibari.g2p")
         importlib.import_module("onnxruntime")  # hibari asks for it only at the first unknown word
