@@ -24,6 +24,7 @@ RESULTS = BENCHMARKS / "results"
 README = BENCHMARKS.parent / "README.md"
 BEGIN = "<!-- `make figures` writes from here on -->"
 END = "<!-- and to here -->"
+SUMMARY = "<!-- `make figures` writes this table -->", "<!-- to here -->"
 
 COMMANDS = {
     "pipeline": ["pipeline.py"],
@@ -47,7 +48,10 @@ def main() -> None:
     if not options.render:
         for name in options.only:
             measure(name)
-    README.write_text(insert(README.read_text(encoding="utf-8"), render(RESULTS)))
+    from summary import summary  # whose rows are made by what imports this module
+
+    readme = insert(README.read_text(encoding="utf-8"), summary(RESULTS), *SUMMARY)
+    README.write_text(insert(readme, render(RESULTS)), encoding="utf-8")
 
 
 def measure(name: str) -> None:
@@ -85,13 +89,13 @@ def render(results: Path) -> str:
     return "\n\n".join(tables)
 
 
-def insert(readme: str, tables: str) -> str:
-    """README with these tables between its marks."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{README} has lost its marks, {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+def insert(readme: str, tables: str, begin: str = BEGIN, end: str = END) -> str:
+    """README with these tables between two marks."""
+    before, found, rest = readme.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{README} has lost its marks, {begin} and {end}")
+    return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
 
 
 def pipeline(found: dict[str, Any]) -> str:

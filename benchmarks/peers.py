@@ -143,8 +143,8 @@ def markdown(listed: list[tuple[Row, dict[str, str]]]) -> str:
         cells = [
             row.work,
             row.peer,
-            _time(row.ours),
-            _time(row.theirs),
+            duration(row.ours),
+            duration(row.theirs),
             ratio,
             row.quality,
             row.why,
@@ -156,7 +156,8 @@ def markdown(listed: list[tuple[Row, dict[str, str]]]) -> str:
     return "\n".join([*lines, "", "Measured: " + "; ".join(machines) + ".", ""])
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Milliseconds below a second."""
     return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 

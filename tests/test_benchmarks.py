@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 FIXTURE = Path(__file__).parent / "fixtures" / "nllb_tiny"
 
-figures, nllb, nllb_summary, nllb_weights = map(
-    benchmark, ("figures", "nllb", "nllb_summary", "nllb_weights")
+figures, nllb, nllb_summary, nllb_weights, summary = map(
+    benchmark, ("figures", "nllb", "nllb_summary", "nllb_weights", "summary")
 )
 
 
@@ -182,6 +182,11 @@ def test_a_sentence_of_an_engine_without_encoder_costs_steps_alone() -> None:
 def test_readme_shows_the_results_that_are_kept() -> None:
     readme = figures.README.read_text(encoding="utf-8")
     assert figures.insert(readme, figures.render(figures.RESULTS)) == readme
+    short = summary.summary(figures.RESULTS)
+    assert figures.insert(readme, short, *figures.SUMMARY) == readme
+    for label, _, engines in summary.SHOWN:
+        assert label in short
+        assert all(engine in short for engine in engines)
 
 
 def test_results_are_kept_without_single_measurements() -> None:
