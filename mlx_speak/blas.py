@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 from .before_mlx import provide_blas
 
-_SOURCES = [Path(__file__).with_name(name) for name in ("blas.c", "lstm.c")]
-_HEADER = Path(__file__).with_name("lanes.h")
+_SOURCES = [Path(__file__).with_name(name) for name in ("blas.c", "conv.c", "lstm.c", "snake.c")]
+_HEADERS = [Path(__file__).with_name(name) for name in ("lanes.h", "threads.h")]
 _COMPILERS = ("cc", "gcc", "clang")
 _SYSTEM_OPENBLAS = "libopenblas.so.0"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
@@ -51,7 +51,7 @@ def describe() -> str:
 
 
 def library() -> ctypes.CDLL | None:
-    """The compiled `blas.c` and `lstm.c`, if MLX's products are computed by it."""
+    """The compiled C sources, if MLX's products are computed by them."""
     return _library
 
 
@@ -145,7 +145,7 @@ def _forwarding_library(integer: str) -> Iterator[Path | None]:
     import tempfile
 
     recipe = f"{integer} {_processor()} ".encode() + b"".join(
-        path.read_bytes() for path in (*_SOURCES, _HEADER)
+        path.read_bytes() for path in (*_SOURCES, *_HEADERS)
     )
     name = f"blas-{hashlib.sha256(recipe).hexdigest()[:16]}.so"
     with contextlib.ExitStack() as stack:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
+from . import native
 from .fused import compiler_works, fuse
 
 
@@ -28,6 +30,13 @@ def snake(
         x = x if scale is None or shift is None else x * scale + shift
         return x + mx.square(mx.sin(alpha * x)) / alpha
     turns = alpha / math.pi
+    if native.serves(x, alpha) and (scale is None or scale.size == x.shape[-1]):
+        slope = turns if scale is None else scale * turns
+        offset = mx.zeros_like(turns) if shift is None else shift * turns
+        out = np.empty(x.shape, np.float32)
+        sizes = (x.size // x.shape[-1], x.shape[-1])
+        native.call("snake", *sizes, x, slope, offset, 1 / alpha, out)
+        return mx.array(out)
     half_turns = x * (turns if scale is None else scale * turns)
     half_turns = half_turns if shift is None else half_turns + shift * turns
     unit_snake = _compiled_unit_snake(x.shape) if compiler_works() else _unit_snake

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from .. import blas, kernels
-from ..kernels import dispatch
+from .. import kernels
+from . import native
 
 
 class BiLSTM(nn.Module):
@@ -41,15 +40,9 @@ class BiLSTM(nn.Module):
         directions, gates, _ = self.weight_hh.shape
         projection = self.weight_ih.reshape(directions * gates, -1).T
         inputs = mx.addmm(self.bias.reshape(-1), x, projection)
-        if batch == 1 and _runs_natively(inputs, self.weight_hh):
+        if batch == 1 and native.serves(inputs, self.weight_hh):
             return _recur_natively(inputs.reshape(length, directions, gates), self.weight_hh)[None]
         return kernels.lstm(inputs, self.weight_hh)
-
-
-def _runs_natively(inputs: mx.array, weights: mx.array) -> bool:
-    on_cpu = dispatch.gpu() is None
-    in_float32 = inputs.dtype == weights.dtype == mx.float32
-    return on_cpu and in_float32 and blas.library() is not None
 
 
 def _recur_natively(inputs: mx.array, weights: mx.array) -> mx.array:
@@ -62,14 +55,7 @@ def _recur_natively(inputs: mx.array, weights: mx.array) -> mx.array:
     Returns:
         (length, 2 · hidden_size).
     """
-    library = blas.library()
-    assert library is not None
-    # Copies only what is not laid out in rows; `held` keeps it alive through the call.
-    held = [np.ascontiguousarray(np.array(x, copy=False)) for x in (inputs, weights)]
     length, _, gates = inputs.shape
     out = np.empty((length, gates // 2), np.float32)
-    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (*held, out))
-    threads = library.mlx_speak_blas_threads()
-    if library.mlx_speak_lstm(length, gates // 4, *pointers, threads):
-        raise MemoryError("no memory for the state of an LSTM")
+    native.call("lstm", length, gates // 4, inputs, weights, out)
     return mx.array(out)

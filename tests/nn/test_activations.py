@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 import mlx.core as mx
 import numpy as np
 import pytest
+from support import needs
 
+from mlx_speak import blas
 from mlx_speak.nn import activations
 from mlx_speak.nn.activations import exp2_nonpositive, gelu_tanh, sine_of_turns, snake
 
 
-@pytest.fixture
-def signal():
+@pytest.fixture(params=["in C", "in MLX"])
+def signal(request, monkeypatch):
+    """A signal and its alpha, for each way that the CPU has."""
+    if request.param == "in MLX":
+        monkeypatch.setattr(blas, "library", lambda: None)
+    elif sys.platform == "linux":
+        needs(blas.library() is not None, "a C compiler and an OpenBLAS")
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 500, 16)).astype(np.float32) * 10
     alpha = rng.uniform(0.05, 5, 16).astype(np.float32)

@@ -16,12 +16,13 @@ def _styled(fc, style: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return gamma[:, None], beta[:, None]
 
 
+@pytest.mark.parametrize("batch", [1, 2])  # one is measured in C, where that is compiled
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 @pytest.mark.parametrize("length", [2, 63, 5000])
-def test_instance_norm_in_double_precision(length: int, offset: float):
+def test_instance_norm_in_double_precision(length: int, offset: float, batch: int):
     rng = np.random.default_rng(length)
-    x = (rng.normal(size=(2, length, 6)) * 3 + offset).astype(np.float32)
-    style = rng.normal(size=(2, 4)).astype(np.float32)
+    x = (rng.normal(size=(batch, length, 6)) * 3 + offset).astype(np.float32)
+    style = rng.normal(size=(batch, 4)).astype(np.float32)
     norm = AdaptiveInstanceNorm(4, 6)
     gamma, beta = _styled(norm.fc, style)
     wide = x.astype(np.float64)
