@@ -47,6 +47,7 @@ class Norm(NamedTuple):
     bias: mx.array
     """(inputs,)"""
     eps: float
+    """What is added to the variance."""
 
 
 def projection(

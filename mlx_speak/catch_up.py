@@ -26,6 +26,7 @@ class CatchUp:
     fastest: float = 30.0
     """… and from here on it is fastest: at `most`."""
     most: float = 1.25
+    """How many times as fast speech gets, 1 to 2."""
     brief: float = 30.0
     """From here on placeholders for code and tables are the shortest."""
     skip: float = math.inf
@@ -44,7 +45,10 @@ class CatchUp:
         return cls(join=never, faster=never, fastest=never, brief=never)
 
     def speed(self, behind: float) -> float:
-        """How much faster to speak; in steps of 0.05, which are not heard as changes."""
+        """How many times as fast to speak, `behind` seconds behind the text.
+
+        In steps of 0.05, which are not heard as changes.
+        """
         if behind < self.faster:
             return 1.0
         way = self.fastest - self.faster
@@ -52,7 +56,7 @@ class CatchUp:
         return 1 + round((self.most - 1) * share / 0.05) * 0.05
 
     def joins(self, behind: float, first: str, second: str) -> bool:
-        """Whether two sentences are said as one."""
+        """Whether the sentences `first` and `second` are said as one, `behind` seconds behind."""
         fitting = len(second) <= _SHORT and len(first) + len(second) < _TOGETHER
         return behind >= self.join and fitting
 
@@ -72,7 +76,7 @@ class CatchUp:
         return count
 
     def rung(self, behind: float) -> str:
-        """What is being done, for people; empty if nothing is."""
+        """What is done `behind` seconds behind, in a word for people; empty if nothing is."""
         rungs = [
             (self.skip, "skipping"),
             (self.brief, "brief"),

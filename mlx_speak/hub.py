@@ -150,7 +150,7 @@ def load_model(folder: str | Path, *, lazy: bool = False) -> nn.Module:
 
 
 def default_translator(source: str | Language, target: str | Language) -> str:
-    """The name of a translator from one language to another.
+    """The name of a translator from `source` to `target`.
 
     It is Bergamot's tiny model where packages ship one for the pair, and else NLLB-200, which has
     both of any two.

@@ -42,6 +42,9 @@ class Language:
     def parse(cls, value: str | Language) -> Language:
         """Read "ja", "pt-BR", "zh-Hant", "zh_TW" or "jpn_Jpan", in any letter case.
 
+        Args:
+            value: the tag; a language is returned as it is.
+
         Raises:
             UnknownLanguageError: naming the nearest known languages.
         """

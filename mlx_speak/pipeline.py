@@ -63,6 +63,7 @@ class Pipeline:
         max_backlog: sentences that may wait; beyond it the source is not read.
         placeholders: what is said for code, tables and addresses; by default in the source's
             language, where `Placeholders.of` knows it.
+        scheduler: whose thread the models run on; by default one that all pipelines share.
 
     Raises:
         UnknownLanguageError: a language that the translator or the voice does not know.

@@ -23,7 +23,11 @@ class Translates(Protocol):
     def pair(
         self, source: str | Language | None, target: str | Language | None
     ) -> tuple[Language, Language]:
-        """The languages meant, None where there is no choice; UnknownLanguageError for others."""
+        """The languages meant by `source` and `target`, None where there is no choice.
+
+        Raises:
+            UnknownLanguageError: a language that it does not know.
+        """
 
     def stream_translate(
         self,
@@ -35,14 +39,18 @@ class Translates(Protocol):
     ) -> Iterator[Translation]:
         """Translations of growing length, each a small step; the last is `final` and the whole.
 
-        `draft` holds the tokens of an earlier translation of the text's beginning, and is never
-        given to who yields no tokens.
+        Args:
+            text: any length.
+            source: as `pair` takes it.
+            target: likewise.
+            draft: the tokens of an earlier translation of the text's beginning; never given to
+                who yields no tokens.
         """
 
     def warm_up(
         self, source: str | Language | None = None, target: str | Language | None = None
     ) -> None:
-        """Do what only a first sentence would have to wait for."""
+        """Do what only a first sentence from `source` to `target` would have to wait for."""
 
 
 @runtime_checkable
@@ -60,7 +68,12 @@ class Speaks(Protocol):
     def check(
         self, language: str | Language | None = None, speaker: str | Speaker | None = None
     ) -> None:
-        """Raise what `steps` would raise: UnknownLanguageError, SpeechError."""
+        """Raise what `steps` would raise.
+
+        Raises:
+            UnknownLanguageError: a language that it does not speak.
+            SpeechError: a speaker that it does not have.
+        """
 
     def steps(
         self,
@@ -69,7 +82,14 @@ class Speaks(Protocol):
         speaker: str | Speaker | None = None,
         speed: float = 1.0,
     ) -> Iterator[Audio | None]:
-        """Chunks of sound that join without a seam; None after a step that brought none yet."""
+        """Chunks of sound that join without a seam; None after a step that brought none yet.
+
+        Args:
+            text: as `read_aloud` puts it.
+            language: of the text; None leaves it to the speaker.
+            speaker: one of its own, or a name; None is its usual one.
+            speed: 2 is twice as fast.
+        """
 
     def prepare(
         self,
@@ -78,9 +98,9 @@ class Speaks(Protocol):
         speaker: str | Speaker | None = None,
         speed: float = 1.0,
     ) -> Iterator[None]:
-        """Make ahead what a text that begins so would need first; an empty iterator will do."""
+        """Make ahead what `steps` of a text that begins so would need first, or nothing."""
 
     def warm_up(
         self, language: str | Language | None = None, speaker: str | Speaker | None = None
     ) -> None:
-        """Do what only a first sentence would have to wait for."""
+        """Do what only the first `steps` would have to wait for."""

@@ -87,6 +87,9 @@ class Scheduler:
 
     A task's slack is the time in seconds that its next step can still wait, as its owner sees
     it; infinity means not now. Ties go to the task submitted first.
+
+    Args:
+        name: of the thread.
     """
 
     def __init__(self, name: str = "mlx"):
@@ -111,6 +114,9 @@ class Scheduler:
             each: called there with every value; an exception from it ends the task.
             done: called there once, with None or the exception that ended the task.
             slack: asked before every step.
+
+        Raises:
+            RuntimeError: the scheduler is closed.
         """
         task = Task(steps, each, done, slack)
         with self._changed:
@@ -126,7 +132,11 @@ class Scheduler:
         return task
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run `function` on the MLX thread and return what it returns, or raise what it raises."""
+        """Run `function` on the MLX thread and return what it returns, or raise what it raises.
+
+        Raises:
+            RuntimeError: the scheduler is closed, or was during the call.
+        """
         if threading.current_thread() is self._thread:
             return function()
         results: list[T] = []

@@ -42,9 +42,13 @@ class Stats:
     """
 
     heard: int = 0
+    """Sentences that were spoken to their end."""
     failed: int = 0
+    """Sentences that could not be translated or spoken."""
     skipped: int = 0
+    """Sentences left out, by hand or to catch up."""
     retracted: int = 0
+    """Sentences whose message the stream withdrew."""
     underruns: int = 0
     """How often the sound card ran dry in the middle of speech."""
     behind: float = 0.0
@@ -52,6 +56,7 @@ class Stats:
     rung: str = ""
     """What is being done about that: "joining", "faster", "brief", "skipping", or nothing."""
     audio_seconds: float = 0.0
+    """Of all the sound that was heard."""
     drafted: int = 0
     """Sentences that were begun to be translated before they were complete …"""
     kept: float = 0.0
@@ -84,7 +89,7 @@ class Stats:
         return self.kept / self.drafted if self.drafted else None
 
     def add(self, utterance: Utterance) -> None:
-        """Count a sentence that is over."""
+        """Count an `utterance` that is over."""
         if utterance.state == "joined":
             return  # counted with the one it was joined to
         count = getattr(self, utterance.state) + utterance.sentences
@@ -112,7 +117,12 @@ class Stats:
         self.records.append(record)
 
     def percentile(self, values: Iterable[float], percent: int) -> float | None:
-        """Of `latencies`, `makings`, `translations` or `gaps`, in seconds; None of nothing."""
+        """A percentile, in seconds; None of nothing.
+
+        Args:
+            values: `latencies`, `makings`, `translations` or `gaps`.
+            percent: 1 to 99.
+        """
         values = list(values)
         if len(values) < 2:
             return values[0] if values else None

@@ -27,11 +27,13 @@ class Times:
     """What was right of the translation of its beginning, made before it was complete, was known;
     None without such a draft."""
     translated: float | None = None
+    """Its translation was whole."""
     first_chunk: float | None = None
     """Its first sound was ready to be played."""
     heard: float | None = None
     """Its first audible sample left the sound card."""
     finished: float | None = None
+    """Its last audible sample left the sound card."""
 
     @property
     def latency(self) -> float | None:
@@ -44,10 +46,13 @@ class Utterance:
     """One sentence and what became of it."""
 
     index: int
+    """Its place among all, from 0."""
     source: str
     """The sentence as it was read, cleaned of markup."""
     times: Times
+    """When it passed each station."""
     track: Track = field(repr=False)
+    """Its place in the player's line."""
     message: str = ""
     """The message of the stream that it belongs to."""
     text: str = ""
@@ -62,6 +67,7 @@ class Utterance:
     voices: tuple[str, ...] = ()
     """Who spoke: the name of the voice; of two, where the second stood in for the first."""
     audio_seconds: float = 0.0
+    """How long its sound is."""
     translate_seconds: float = 0.0
     """Time that MLX spent on the translation, without the turns of other sentences."""
     speak_seconds: float = 0.0

@@ -86,6 +86,9 @@ class Audio:
 
         Raised cosine: 5 to 15 ms hide a cut without being heard. On a sound too short for both,
         each takes its share.
+
+        Raises:
+            AudioError: a length that is negative or no number.
         """
         if min(fade_in, fade_out) < 0:
             raise AudioError(f"a fade cannot last {min(fade_in, fade_out)} s")
@@ -125,6 +128,12 @@ class Audio:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a file: 16-bit PCM for `.wav`, otherwise what `soundfile` makes of the suffix.
 
+        Args:
+            path: where to; an older file is replaced.
+
+        Returns:
+            The path.
+
         Raises:
             OutputError: if the file cannot be written or its format is unknown.
         """
@@ -143,6 +152,9 @@ class Audio:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Audio:
         """Read a sound file, its channels averaged: WAV, and with `soundfile` other formats.
+
+        Args:
+            path: of the file.
 
         Raises:
             AudioError: if there is no such file or it holds no sound that can be read.

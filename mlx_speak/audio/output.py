@@ -46,6 +46,9 @@ class Output(ABC):
     A frame is one sample; positions count the frames written since the output was opened. One
     thread at a time writes; every other method may be called from any thread. Leaving a `with`
     block waits for the sound to end, unless an exception ends it.
+
+    Args:
+        sample_rate: of the samples it takes, in Hz.
     """
 
     def __init__(self, sample_rate: int = 24000):

@@ -110,8 +110,8 @@ class Voice(ABC):
         """Make ahead what speaking a text that begins like this one would need first.
 
         It changes how soon `steps` yields, never what. What it makes is kept by the voice until
-        the next few texts have been prepared. Nothing, unless a subclass knows how. The text is
-        what `steps` takes.
+        the next few texts have been prepared. Nothing, unless a subclass knows how. The arguments
+        are those of `steps`, and of `stream_generate`.
 
         Yields:
             After each small step; the generator may be left at any of them.
@@ -146,6 +146,9 @@ class Voice(ABC):
 
     def clone(self, path: str | PathLike[str]) -> Speaker:
         """A speaker who sounds like a recording.
+
+        Args:
+            path: of the recording; see the voice for how long it should be.
 
         Raises:
             SpeechError: this voice cannot clone.

@@ -52,6 +52,7 @@ class Placeholders:
     languages: Mapping[str, str] = field(default_factory=_languages)
     """For a code block, by the language after its fence."""
     table: str = WORDS["en"].table
+    """For a table."""
     link: str = WORDS["en"].link
     """For an address amid a sentence."""
     skipped: str = WORDS["en"].skipped

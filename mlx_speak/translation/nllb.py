@@ -35,9 +35,14 @@ class Search:
     """1 is greedy search, which is fastest and yields every token at once; 4 or 5 beams often
     find better words."""
     length_penalty: float = 1.0
+    """Exponent of the length that a beam's score is divided by: above 0 favours longer ones."""
     early_stopping: EarlyStopping = False
+    """When beams are given up: True, as soon as `num_beams` are whole; False, when a better one is
+    unlikely; "never", when none is possible."""
     no_repeat_ngram_size: int = 0
+    """Runs of so many tokens occur once; 0 lets them repeat."""
     repetition_penalty: float = 1.0
+    """Above 1 makes tokens that have occurred less likely."""
 
     def __post_init__(self) -> None:
         # Options that make no sense are a ValueError now, not when the first sentence comes.

@@ -20,13 +20,17 @@ class Translation:
     """A text in another language."""
 
     text: str
+    """The translation."""
     tokens: list[int]
     """Target tokens of all its sentences, without those that mark a start or an end."""
     seconds: float
     """Wall time since translation began; in a batch, the time the whole batch took."""
     source: Language
+    """The language translated from."""
     target: Language
+    """The language translated into."""
     source_text: str
+    """What was translated."""
     final: bool = True
     """False for the prefixes that a stream yields before the whole."""
     warning: str = ""
@@ -58,7 +62,7 @@ class Translator(ABC):
     def translate_sentences(
         self, sentences: Sequence[str], source: Language, target: Language
     ) -> list[list[int]]:
-        """Target tokens of each sentence, computed in as few batches as sensible."""
+        """Tokens in `target` of each sentence in `source`, in as few batches as sensible."""
 
     @abstractmethod
     def stream_sentence(
@@ -66,13 +70,17 @@ class Translator(ABC):
     ) -> Iterator[list[int]]:
         """The target tokens of one sentence so far, after each step; the last list is all.
 
-        `draft` is a guess at them, which may save steps and changes nothing else.
+        Args:
+            sentence: of no more than `max_length` tokens.
+            source: its language.
+            target: the language wanted.
+            draft: a guess at the tokens, which may save steps and changes nothing else.
         """
 
     def alternatives(
         self, sentence: str, source: Language, target: Language, fault: Fault
     ) -> Iterator[Iterator[list[int]]]:
-        """Other ways to translate a sentence of which came a `fault`, the likest first.
+        """Other ways to translate a sentence from `source`, of which came a `fault`; likest first.
 
         Each is as from `stream_sentence`. None, unless a subclass knows some.
         """
@@ -83,13 +91,13 @@ class Translator(ABC):
         return longest_translation(length)
 
     def guard(self, sentence: str, source: Language) -> Guard:
-        """A guard that has not seen any of the sentence's translation."""
+        """A guard that has not seen any of the translation of a sentence in `source`."""
         length = self.count_tokens(sentence, source)
         return Guard(sentence, length, self.limit(length))
 
     @abstractmethod
     def count_tokens(self, sentence: str, source: Language) -> int:
-        """Length of a sentence, comparable with `max_length`."""
+        """Length in tokens of a sentence in `source`, comparable with `max_length`."""
 
     @abstractmethod
     def detokenize(self, tokens: Sequence[int], target: Language) -> str:
@@ -185,7 +193,9 @@ class Translator(ABC):
     ) -> None:
         """Translate a word or two, so that nothing is cold when the first sentence comes.
 
-        Without languages, the first two that the model knows serve.
+        Args:
+            source: by default the first language that the model knows.
+            target: by default the first that is another.
         """
         sources, targets = self.languages
         source = sources[0] if source is None else Language.parse(source)
@@ -277,7 +287,7 @@ class Translator(ABC):
     def pair(
         self, source: str | Language | None, target: str | Language | None
     ) -> tuple[Language, Language]:
-        """The language pair asked for, None where the model knows only one.
+        """The languages that `source` and `target` ask for, None where the model knows only one.
 
         Raises:
             UnknownLanguageError: a language is unknown, or the model does not translate it.

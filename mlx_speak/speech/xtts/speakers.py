@@ -48,7 +48,7 @@ class XTTSSpeaker(Speaker):
         return Latents(mx.array(self.gpt_cond_latent), mx.array(self.speaker_embedding))
 
     def save(self, path: File) -> Path:
-        """Write a safetensors file that `XTTSVoice.load_speaker` reads."""
+        """Write a safetensors file, at `path`, that `XTTSVoice.load_speaker` reads."""
         path = Path(path)
         named = tensors({self.name: (self.gpt_cond_latent, self.speaker_embedding)})
         arrays = {name: mx.array(array) for name, array in named.items()}

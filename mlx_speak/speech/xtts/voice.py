@@ -100,6 +100,9 @@ class XTTSVoice(Voice):
     def load_speaker(self, path: str | PathLike[str]) -> XTTSSpeaker:
         """A speaker that `XTTSSpeaker.save` wrote.
 
+        Args:
+            path: of its file.
+
         Raises:
             SpeechError: the file does not hold one speaker of a model of this size.
         """
