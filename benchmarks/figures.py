@@ -31,13 +31,15 @@ COMMANDS = {
     "pipeline-say": ["pipeline.py", "--voice", "say"],
     "pipeline-untranslated": ["pipeline.py", "--translator", "none"],
     "startup": ["startup.py"],
+    "splitting": ["splitting.py"],
     "speech": ["speech.py"],
+    "voices": ["voices.py"],
     "xtts": ["xtts.py"],
     "bergamot": ["translation.py", "--model", "bergamot"],
     "nllb": ["translation.py", "--model", "nllb"],
     "drafting": ["drafting.py"],
 }
-"""The benchmarks whose results README shows, in its order."""
+"""The benchmarks; README shows those that have a table, in this order, docs/peers.md the others."""
 
 
 def main() -> None:
@@ -83,7 +85,7 @@ def render(results: Path) -> str:
     tables = []
     for name in COMMANDS:
         path = results / f"{name}.json"
-        if path.is_file():
+        if name in _TABLES and path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
             tables.append(f"{_TABLES[name](found)}\n\n{_provenance(found['machine'])}")
     return "\n\n".join(tables)

@@ -26,7 +26,10 @@ LIMITS = {
     "CTranslate2 int8": INT8,
     "CTranslate2 int8 map": f"{INT8}; and a vocabulary map that changes the output",
     "transformers bf16": "half the bytes",
-    "kokoro (torch)": "oneDNN's convolutions against products of unfolded signals, which read more",
+    "kokoro (torch)": "oneDNN's convolutions, compiled for their sizes as they run",
+    "espeak-ng, our system voice": "formants in place of a network: no person speaks",
+    "stream2sentence, auto_context": "it decides by how the next word begins, and is wrong more "
+    "often; we wait for that word, and translate ahead meanwhile",
     "coqui-tts": "MLX's convolutions in two dimensions, and its group norms; a speaker is heard "
     "once and kept",
 }
@@ -43,7 +46,7 @@ class Row:
     """Seconds."""
     theirs: float
     equal: bool
-    """Whether both compute in fp32 and yield the same."""
+    """Whether the work is the same: fp32, where they compute, and the same result."""
     quality: str = ""
 
     @property
@@ -106,9 +109,42 @@ def pipeline(found: dict[str, Any]) -> Iterator[Row]:
             yield Row("a sentence's first sound, translated", peer, ours, theirs, True)
 
 
+def voices(found: dict[str, Any]) -> Iterator[Row]:
+    engines = found["engines"]
+    ours, system, command = "mlx_speak", "espeak-ng, our system voice", "espeak-ng, the command"
+
+    def row(work: str, mine: str, peer: str, equal: bool) -> Row:
+        theirs = engines[peer]
+        seconds = theirs["ours"] if mine == ours else engines[mine]["p50"]
+        errors = [f"{engines[x]['wrong'] / engines[x]['words']:.1%}" for x in (mine, peer)]
+        quality = f"word errors {errors[0]} / {errors[1]}, {theirs['sentences']} sentences"
+        return Row(work, peer, seconds, theirs["p50"], equal, quality)
+
+    for peer in engines:
+        if peer not in (ours, command):
+            equal = "int8" not in peer and "espeak" not in peer
+            yield row("Kokoro-82M, a sentence that is heard", ours, peer, equal)
+    if command in engines:
+        yield row("espeak-ng, a sentence that is heard", system, command, True)
+
+
+def splitting(found: dict[str, Any]) -> Iterator[Row]:
+    engines = found["engines"]
+    ours, *others = engines.items()
+    rate = f"{found['rate']:.0f} tokens a second"
+    for work, key in ((f"a sentence's end, at {rate}", "wait"), ("… its computing", "seconds")):
+        for peer, theirs in others:
+            right, cuts = ([x[k] for x in (ours[1], theirs)] for k in ("right", "wrong_cuts"))
+            quality = f"{right[0]} / {right[1]} of {theirs['texts']} texts right"
+            quality += f", {cuts[0]} / {cuts[1]} wrong cuts"
+            yield Row(work, peer, ours[1][key], theirs[key], True, quality)
+
+
 COMPARISONS = {
     "pipeline": pipeline,
+    "splitting": splitting,
     "speech": speech,
+    "voices": voices,
     "xtts": xtts,
     "bergamot": bergamot,
     "nllb": nllb,
@@ -131,7 +167,8 @@ def markdown(listed: list[tuple[Row, dict[str, str]]]) -> str:
         "# Beside other engines",
         "",
         "Medians; ours / theirs below 1 is ahead. Each comparison is one run in which the engines",
-        "take turns on two cores. Written by `benchmarks/peers.py`.",
+        "take turns on two cores. Word errors are a recogniser's, Whisper tiny.en. Written by",
+        "`benchmarks/peers.py`.",
         "",
         "![ours over theirs](peers.png)",
         "",
@@ -157,8 +194,10 @@ def markdown(listed: list[tuple[Row, dict[str, str]]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Milliseconds below a second."""
-    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    """Milliseconds below a second, and hundredths of them below one."""
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
 def draw(listed: list[tuple[Row, dict[str, str]]], path: Path) -> None:
@@ -174,14 +213,18 @@ def draw(listed: list[tuple[Row, dict[str, str]]], path: Path) -> None:
         axes.barh(place, row.ratio - 1, left=1, height=0.65, color=color)
         axes.annotate(f" {row.ratio:.2f}× ", (row.ratio, place), va="center", fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlim(0.15, 3)
-    axes.set_xticks([0.2, 0.5, 1, 2], ["0.2×", "0.5×", "1×", "2×"])
+    ticks = [0.001, 0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100]
+    ratios = [row.ratio for row, _ in listed]
+    limits = min(0.15, *ratios) / 1.3, max(3, *ratios) * 1.3
+    ticks = [tick for tick in ticks if limits[0] < tick < limits[1]]
+    axes.set_xlim(*limits)
+    axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
     axes.axvline(1, color="black", linewidth=0.8)
     labels = [f"{row.work} / {row.peer}" for row, _ in listed]
     axes.set_yticks(range(len(listed)), labels, fontsize=8)
     axes.invert_yaxis()
-    axes.set_title("our time / theirs; grey: theirs computes with fewer bits", fontsize=9)
+    axes.set_title("our time / theirs; grey: with fewer bits, or other work", fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, dpi=110)

@@ -31,6 +31,7 @@ def summary(results: Path) -> str:
         results: the folder of `figures.py`.
     """
     measured = {(row.work, row.peer): (row, machine) for row, machine in peers.rows(results)}
+    machines: dict[str, None] = {}
     lines = ["| | mlx_speak | others | measured, at commit |", "| --- | --- | --- | --- |"]
     for label, work, engines in SHOWN:
         found = [measured[work, engine] for engine in engines if (work, engine) in measured]
@@ -38,6 +39,6 @@ def summary(results: Path) -> str:
             ours, machine = found[0]
             others = ", ".join(f"{peers.duration(row.theirs)} {row.peer}" for row, _ in found)
             when = f"{machine['date']}, {machine['commit']}"
+            machines[machine["machine"]] = None
             lines.append(f"| {label} | **{peers.duration(ours.ours)}** | {others} | {when} |")
-    machines = dict.fromkeys(machine["machine"] for _, machine in measured.values())
     return "\n".join([*lines, "", f"<sub>Medians on {'; '.join(machines)}, Linux.</sub>"])

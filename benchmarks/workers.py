@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import platform
@@ -77,6 +78,46 @@ def _serve(pipe: Connection, make: Make, args: tuple[Any, ...]) -> None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     pipe.send(peak * (1 if sys.platform == "darwin" else 1024))
+
+
+class ScriptWorker:
+    """An engine in a process of its own under another Python: a script, asked in lines of JSON.
+
+    Args:
+        python: the interpreter.
+        script: called with `--serve` and the arguments; it runs `answer_lines`.
+    """
+
+    def __init__(self, python: Path | str, script: Path, *arguments: str):
+        command = [str(python), str(script), "--serve", *arguments]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.about = self._answer()
+
+    def __call__(self, *request: Any) -> Any:
+        """What the engine answers."""
+        assert self._process.stdin
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        if not (line := self._process.stdout.readline()):
+            raise SystemExit(f"{' '.join(map(str, self._process.args))} ended")
+        return json.loads(line)
+
+
+def answer_lines(make: Make) -> None:
+    """In the process of a `ScriptWorker`: answer each line of requests, until there are no more."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # where libraries may say what they like
+    answer, about = make()
+    print(json.dumps(about), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(*json.loads(line))), file=answers, flush=True)
 
 
 def take_turns(names: list[str], turn: int) -> list[str]:

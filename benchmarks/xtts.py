@@ -17,13 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from workers import machine, take_turns, use_own_processor, use_threads
+from workers import (
+    ScriptWorker,
+    answer_lines,
+    machine,
+    take_turns,
+    use_own_processor,
+    use_threads,
+)
 
 HERE = Path(__file__).resolve()
 TESTS = HERE.parents[1] / "tests"
@@ -156,14 +163,17 @@ def speak(engine: Ours | Coqui, codes: int, first: int, whole: bool) -> dict[str
 
 
 def serve(kind: str, folder: Path, codes: int, threads: int, precision: str) -> None:
-    """Answer each line, the arguments of `speak` after `codes`, with a line of results."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # where libraries may say what they like
-    engine = (Ours if kind == OURS else Coqui)(folder, codes, threads, precision)
-    print(json.dumps(engine.about), file=answers, flush=True)
-    for line in sys.stdin:
-        result = speak(engine, codes, *json.loads(line))
-        result["resident"] = resident()
-        print(json.dumps(result), file=answers, flush=True)
+    """Answer requests, the arguments of `speak` after `codes`, with its results."""
+
+    def make() -> tuple[Callable[..., Any], str]:
+        engine = (Ours if kind == OURS else Coqui)(folder, codes, threads, precision)
+
+        def answer(first: int, whole: bool) -> dict[str, Any]:
+            return speak(engine, codes, first, whole) | {"resident": resident()}
+
+        return answer, engine.about
+
+    answer_lines(make)
 
 
 def resident() -> int:
@@ -171,31 +181,6 @@ def resident() -> int:
     pairs = (line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     sizes = {name: value.split()[0] for name, value in pairs if value.strip().endswith("kB")}
     return 1024 * int(sizes["RssAnon"])
-
-
-class Peer:
-    """An engine in its own process, under its own Python."""
-
-    def __init__(self, python: Path | str, *arguments: str):
-        command = [str(python), str(HERE), "--serve", *arguments]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.about = self._answer()
-
-    def __call__(self, first: int, whole: bool) -> dict[str, Any]:
-        assert self._process.stdin
-        print(json.dumps([first, whole]), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def close(self) -> None:
-        self._process.communicate()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout
-        if not (line := self._process.stdout.readline()):
-            raise SystemExit(f"{' '.join(self._process.args)} ended")
-        return json.loads(line)
 
 
 def prepare(folder: Path, python: Path, codes: int) -> None:
@@ -233,11 +218,11 @@ def main() -> None:
         folder = Path(scratch)
         prepare(folder, python, options.codes)
         common = [str(folder), str(options.codes), str(options.threads)]
-        runs = {OURS: (Peer(sys.executable, OURS, *common, "float32"), FIRST_CHUNK)}
+        runs = {OURS: (ScriptWorker(sys.executable, HERE, OURS, *common, "float32"), FIRST_CHUNK)}
         for precision in options.also:
-            peer = Peer(sys.executable, OURS, *common, precision)
+            peer = ScriptWorker(sys.executable, HERE, OURS, *common, precision)
             runs[f"{OURS} {precision}"] = (peer, FIRST_CHUNK)
-        reference = Peer(python, "coqui", *common, "float32")
+        reference = ScriptWorker(python, HERE, "coqui", *common, "float32")
         runs["coqui-tts"] = (reference, COQUIS_CHUNK)
         runs[SAME_CHUNK] = (reference, FIRST_CHUNK)
         raw: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}

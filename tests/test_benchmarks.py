@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,75 @@ def test_the_pipeline_is_heard_in_every_engine(models: dict[str, Path], tmp_path
     assert "Bergamot + system voice" in figures.pipeline(figures.condense(found))
 
 
+def test_sentences_are_followed_on_the_clock_of_their_chunks() -> None:
+    """A splitter that waits for the word after a full stop, on a text of three words a second."""
+    splitting = benchmark("splitting")
+
+    def split(pieces: Iterator[str]) -> Iterator[str]:
+        text = ""
+        for piece in pieces:
+            if text.endswith(". "):
+                yield text
+                text = ""
+            text += piece
+        yield text
+
+    chunks = [(1.0, "One "), (2.0, "two."), (3.5, " "), (4.0, "Three"), (5.0, ".")]
+    found = splitting.follow(split, chunks)
+    assert [(text, came) for text, came, _ in found] == [("One two. ", 4.0), ("Three.", 5.0)]
+    (wait,) = splitting.waits(chunks, found)
+    assert 2.0 < wait < 2.1  # after the full stop, and what it took to say so
+    assert splitting.ends(["One two.", "Three."]) == {7}
+    assert splitting.ends(["One two. Three."]) == set()
+
+
+@pytest.mark.packages
+def test_sentences_are_those_of_the_tests_of_others() -> None:
+    """Every word of a text is in its sentences, so that their ends can be compared."""
+    texts = benchmark("splitting").golden()
+    assert len(texts) > 90
+    for text, sentences in texts:
+        assert "".join(text.split()) == "".join("".join(sentences).split())
+
+
+@pytest.mark.packages
+@pytest.mark.oracle
+def test_sentences_come_out_of_every_splitter(tmp_path: Path) -> None:
+    found, said = run(tmp_path, "splitting.py", "--sentences", "20")
+    assert list(found["engines"]) == ["mlx_speak", "RealtimeTTS", "stream2sentence, auto_context"]
+    for name, row in found["engines"].items():
+        assert row["texts"] > 90
+        assert row["right"] > row["texts"] / 2
+        assert 0 < row["wait"] < row["p95"] < 1
+        assert f"{name} " in said
+
+
+@pytest.mark.packages
+@pytest.mark.oracle
+def test_what_espeak_says_is_heard(tmp_path: Path) -> None:
+    package("faster_whisper")
+    engines = ["espeak-ng, our system voice", "espeak-ng, the command"]
+    found, _ = run(tmp_path, "voices.py", "--sentences", "1", "--engines", *engines)
+    assert list(found["engines"]) == engines, found["about"]
+    for row in found["engines"].values():
+        assert row["words"] == 7
+        assert row["wrong"] <= 2
+        assert 0 < row["p50"] < 5
+
+
+def test_errors_are_counted_on_the_sentences_that_an_engine_said() -> None:
+    def row(seconds: float, wrong: int) -> dict[str, Any]:
+        return {"seconds": seconds, "audio": 2.0, "wrong": wrong, "words": 5}
+
+    voices = benchmark("voices")
+    raw = {voices.OURS: [row(1, 0), row(3, 1), row(5, 0)], "slow": [row(8, 2)]}
+    table = voices.summary(raw)
+    assert table["slow"] == {
+        "sentences": 1, "p50": 8, "ours": 1, "rtf": 4, "wrong": 2, "words": 5,
+    }  # fmt: skip
+    assert (table[voices.OURS]["p50"], table[voices.OURS]["rtf"]) == (3, 1.5)
+
+
 def test_the_bandwidth_is_that_of_a_memory() -> None:
     said = subprocess.run(
         [sys.executable, str(BENCHMARKS / "memory_speed.py")],
@@ -241,7 +311,7 @@ def test_the_report_of_peers_says_why_one_is_ahead(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(BENCHMARKS / "peers.py"), str(tmp_path)], check=True)
     rows = json.loads((tmp_path / "peers.json").read_text())
     assert {row["peer"] for row in rows} >= {"kokoro (torch)", "coqui-tts", "transformers fp32"}
-    table = [line.split(" | ") for line in (tmp_path / "peers.md").read_text().splitlines()[9:]]
+    table = [line.split(" | ") for line in (tmp_path / "peers.md").read_text().splitlines()[10:]]
     cells = [line for line in table if len(line) == 7]
     assert len(cells) == len(rows)
     for row, line in zip(rows, cells, strict=True):

@@ -21,6 +21,34 @@ from mlx_speak.errors import SpeakError
 
 _WHISPER_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
 
+SENTENCES = (
+    "All tests passed on the first run.",
+    "I found the bug in the parser and fixed it.",
+    "The function returns a list of names.",
+    "Please check the configuration file before you continue.",
+    "The server did not respond within ten seconds.",
+    "I will now update the documentation.",
+    "There are three errors in this module.",
+    "The database connection was closed too early.",
+    "We should add a test for this case.",
+    "It took forty two minutes to build the project.",
+    "The new version is much faster than the old one.",
+    "First, I read the code, and then I ran it.",
+    "This change makes the code easier to understand.",
+    "The API returns the data in a single response.",
+    "Memory usage dropped by fifty percent.",
+    "Do you want me to commit these changes?",
+    "The user can now sign in with a password.",
+    "I removed the unused variable from the loop.",
+    "Nothing else depends on this class.",
+    "The weather is nice today, so let us go for a walk.",
+    "She opened the window and looked at the garden.",
+    "The train to the city leaves at half past nine.",
+    "He bought bread, milk, and a dozen eggs.",
+    "My brother plays the piano every evening.",
+)
+"""Plain English for voices to say."""
+
 # Whisper writes some numbers in figures.
 _FIGURES = {"10": "ten", "3": "three", "42": "forty two", "50": "fifty", "%": " percent"}
 _FIGURES_PATTERN = re.compile(r"42|50|10|3|%")

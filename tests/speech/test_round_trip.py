@@ -11,40 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from speech.recogniser import edit_distance, words
+from speech.recogniser import SENTENCES, edit_distance, words
 from support import figure
 
 from mlx_speak.speech.kokoro import load
 from mlx_speak.speech.voice import Voice
 
 pytestmark = [pytest.mark.packages, pytest.mark.slow]
-
-SENTENCES = """
-All tests passed on the first run.
-I found the bug in the parser and fixed it.
-The function returns a list of names.
-Please check the configuration file before you continue.
-The server did not respond within ten seconds.
-I will now update the documentation.
-There are three errors in this module.
-The database connection was closed too early.
-We should add a test for this case.
-It took forty two minutes to build the project.
-The new version is much faster than the old one.
-First, I read the code, and then I ran it.
-This change makes the code easier to understand.
-The API returns the data in a single response.
-Memory usage dropped by fifty percent.
-Do you want me to commit these changes?
-The user can now sign in with a password.
-I removed the unused variable from the loop.
-Nothing else depends on this class.
-The weather is nice today, so let us go for a walk.
-She opened the window and looked at the garden.
-The train to the city leaves at half past nine.
-He bought bread, milk, and a dozen eggs.
-My brother plays the piano every evening.
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +32,7 @@ def test_english_is_understood(
     """At most 5 % of the words are written otherwise than they were given."""
     wrong = total = 0
     report = []
-    for sentence in SENTENCES.strip().splitlines():
+    for sentence in SENTENCES:
         audio = voice.generate(sentence, language="en", speaker="af_heart")
         heard = transcribe(audio.samples)
         errors = edit_distance(words(sentence), words(heard))
