@@ -65,7 +65,7 @@ HELD = {
     "NLLB-600M, a token, 8 bits": (276, 97),
     "NLLB-600M, a token, bf16": (201, 94),
     "XTTS v2, a code, bf16": (338, 159),
-    "Kokoro, a second, fp32": (2395, 682),
+    "Kokoro, a second, fp32": (2395, 658),
 }
 
 

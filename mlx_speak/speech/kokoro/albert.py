@@ -13,6 +13,7 @@ import mlx.nn as nn
 
 from ...nn.activations import gelu_tanh
 from ...nn.attention import attend, merge_heads, split_heads
+from ...nn.fused import add_norm
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class AlbertLayer(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         """(batch, length, hidden_size) → the same."""
         heads = [split_heads(y, self.num_heads) for y in mx.split(self.qkv(x), 3, axis=-1)]
-        x = self.attention_norm(x + self.out(merge_heads(attend(*heads))))
-        return self.ffn_norm(x + self.ffn_out(gelu_tanh(self.ffn_in(x))))
+        x = add_norm(x, self.out(merge_heads(attend(*heads))), self.attention_norm)
+        return add_norm(x, self.ffn_out(gelu_tanh(self.ffn_in(x))), self.ffn_norm)
 
 
 class Albert(nn.Module):
