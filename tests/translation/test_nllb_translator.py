@@ -290,12 +290,12 @@ def test_other_things_than_text_are_refused(translator: NLLBTranslator, wrong: o
 
 
 @pytest.mark.parametrize("unit", ["The quick fox. ", "x", "敏捷"])
-def test_a_hundred_thousand_characters(translator: NLLBTranslator, unit: str) -> None:
-    """A second or four on two cores: no step is slower than linear in the text."""
+def test_thirty_thousand_characters(translator: NLLBTranslator, unit: str) -> None:
+    """A second on two cores: no step is slower than linear in the text."""
     start = time.perf_counter()
-    result = translator.translate((unit * 100_000)[:100_000], "en", "pt")
+    result = translator.translate((unit * 30_000)[:30_000], "en", "pt")
     assert time.perf_counter() - start < 60
-    assert len(result.tokens) > 1000
+    assert len(result.tokens) > 300
     assert len(result.warning) < 1000
 
 

@@ -88,7 +88,7 @@ def networks() -> list[NLLB]:
     vocabulary=st.sampled_from(["none", "empty", "third", "without the right ones", "all"]),
     own=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_exact(
     networks: list[NLLB],
     data: st.DataObject,
