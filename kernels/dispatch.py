@@ -149,6 +149,11 @@ def gpu() -> Backend | None:
     return "metal" if mx.metal.is_available() else "cuda"
 
 
+def is_auto() -> bool:
+    """Whether nothing has been forced by `use`."""
+    return _choice == "auto"
+
+
 class use:
     """Force what the operations of this room run on, at once and for the whole process.
 

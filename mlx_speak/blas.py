@@ -2,7 +2,7 @@
 
 MLX's Linux wheel brings the reference BLAS: a few GFLOP/s where the machine has hundreds.
 Of libraries loaded globally the first answers, so another one takes its place if it is loaded
-before `mlx.core`. That is a small forwarding library, `blas.c`, compiled once, over the OpenBLAS
+before `mlx.core`. That is a small forwarding library, `native/`, compiled once, over the OpenBLAS
 that some Python package already carries (`scipy-openblas32`, else NumPy itself) or a system one.
 
 Environment:
@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 from .before_mlx import provide_blas
 
-_SOURCES = [Path(__file__).with_name(name) for name in ("blas.c", "conv.c", "lstm.c", "snake.c")]
-_HEADERS = [Path(__file__).with_name(name) for name in ("lanes.h", "threads.h")]
+_CODE = Path(__file__).with_name("native")
 _COMPILERS = ("cc", "gcc", "clang")
 _SYSTEM_OPENBLAS = "libopenblas.so.0"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
@@ -51,7 +50,7 @@ def describe() -> str:
 
 
 def library() -> ctypes.CDLL | None:
-    """The compiled C sources, if MLX's products are computed by them."""
+    """What `native/` is compiled to, if MLX's products are computed by it."""
     return _library
 
 
@@ -145,7 +144,7 @@ def _forwarding_library(integer: str) -> Iterator[Path | None]:
     import tempfile
 
     recipe = f"{integer} {_processor()} ".encode() + b"".join(
-        path.read_bytes() for path in (*_SOURCES, *_HEADERS)
+        path.read_bytes() for path in sorted(_CODE.glob("*.[ch]"))
     )
     name = f"blas-{hashlib.sha256(recipe).hexdigest()[:16]}.so"
     with contextlib.ExitStack() as stack:
@@ -186,7 +185,8 @@ def _compile(target: Path, integer: str) -> bool:
     import shutil
     import subprocess
 
-    options = ["-O3", "-shared", "-fPIC", "-pthread", f"-DBLAS_INT={integer}"]
+    options = ["-O3", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread"]
+    options.append(f"-DBLAS_INT={integer}")
     # Not every compiler knows this processor by itself.
     attempts = itertools.product(filter(shutil.which, _COMPILERS), (["-march=native"], []))
     for compiler, native in attempts:
@@ -196,7 +196,7 @@ def _compile(target: Path, integer: str) -> bool:
             *native,
             "-o",
             str(target),
-            *map(str, _SOURCES),
+            *map(str, sorted(_CODE.glob("*.c"))),
             "-ldl",
             "-lm",
         ]

@@ -115,6 +115,30 @@ def test_a_row_does_not_depend_on_the_others(shim, n, k):
         assert np.array_equal(product(a[first:last]), whole[first:last])
 
 
+@pytest.mark.parametrize("k", [16, 48, 1024])
+@pytest.mark.parametrize("shift", [*range(16)])
+def test_a_row_alone_wherever_the_matrix_lies(shim, k, shift):
+    """It is loaded by lines of the cache; what stands before and after the matrix is not."""
+    rng = np.random.default_rng(shift)
+    space = np.full(5 * k + 48, np.nan, np.float32)
+    begin = -(space.ctypes.data // 4) % 16 + shift
+    space[begin : begin + 5 * k] = rng.standard_normal(5 * k)
+    b = space[begin : begin + 5 * k].reshape(5, k)
+    a = rng.standard_normal((2, k)).astype(np.float32)
+    pointer = ctypes.POINTER(ctypes.c_float)
+
+    def product(rows):
+        c = np.full((len(rows), 5), np.nan, np.float32)
+        sizes = (len(rows), 5, k, ctypes.c_float(1))
+        a_at, b_at, c_at = (x.ctypes.data_as(pointer) for x in (rows, b, c))
+        shim.cblas_sgemm(101, 111, 112, *sizes, a_at, k, b_at, k, ctypes.c_float(0), c_at, 5)
+        return c
+
+    both = product(a)
+    assert np.array_equal(np.concatenate([product(a[:1]), product(a[1:])]), both)
+    np.testing.assert_allclose(both, a.astype(np.float64) @ b.T, rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize(("m", "n", "k"), [(2000, 70, 64), (70, 2000, 64), (1, 5000, 300)])
 def test_products_that_threads_share(shim, m, n, k):
     check_product(shim, m, n, k)

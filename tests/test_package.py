@@ -74,7 +74,13 @@ def test_the_wheel_is_small_and_holds_the_package_alone(built: Path) -> None:
     assert wheel.stat().st_size < 1_000_000
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"mlx_speak"}
-    for needed in ("py.typed", "blas.c", "kernels/lstm.metal", "kernels/cuda.h", "convert/xtts.py"):
+    for needed in (
+        "py.typed",
+        "native/blas.c",
+        "kernels/lstm.metal",
+        "kernels/cuda.h",
+        "convert/xtts.py",
+    ):
         assert f"mlx_speak/{needed}" in names
     shipped = {name for name in names if name.startswith("mlx_speak/")}
     for folder in ("mlx_speak", "convert", "kernels"):

@@ -1,47 +1,207 @@
-"""What is done in C on the CPU, where MLX has a plain loop or many passes for it."""
+"""What the compiled library of `native/` computes in MLX's place on the CPU, at once.
+
+MLX dispatches a step's operations one by one, and multiplies by quantised weights five times slower
+than by those of fp32. The library computes on numbers that are there, so what it is given is
+evaluated; inside a function that MLX compiles or exports it stays out of the way. It is made for
+inference: what it returns has no gradient.
+"""
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
 from .. import blas
-from ..kernels import dispatch
+from ..kernels import Activation, Norm, QuantizedArray, dispatch
+
+_ACTIVATIONS: dict[Activation | None, int] = {None: 0, "relu": 1, "gelu_tanh": 2}
 
 
 def serves(*arrays: mx.array | None) -> bool:
-    """Whether these can be worked on in C: in float32, on the CPU, with a library at hand."""
-    if dispatch.gpu() is not None or blas.library() is None:
+    """Whether the library is there, and for these arrays: in fp32, on the CPU."""
+    if blas.library() is None or dispatch.gpu() is not None or not dispatch.is_auto():
         return False
     return all(array is None or array.dtype == mx.float32 for array in arrays)
 
 
 def call(name: str, *arguments: Any) -> None:
-    """Call a function of the library; the number of threads it may use comes last.
+    """Call a function of the library.
 
     Args:
         name: of the function, without `mlx_speak_`.
-        arguments: MLX arrays, which are evaluated; NumPy arrays, contiguous, for the results;
+        arguments: MLX arrays, which are evaluated; NumPy arrays, contiguous where they are results;
             None for an array that is not there; whatever else `ctypes` passes.
 
     Raises:
-        MemoryError: there is none for its state.
+        MemoryError: there is none for what it needs.
     """
-    library = blas.library()
-    assert library is not None
-    # Copies only what is not laid out in rows; `held` keeps it alive through the call.
-    held = [
-        np.ascontiguousarray(np.array(argument, copy=False))
-        if isinstance(argument, mx.array)
-        else argument
-        for argument in arguments
-    ]
-    passed = [
-        ctypes.c_void_p(argument.ctypes.data) if isinstance(argument, np.ndarray) else argument
-        for argument in held
-    ]
-    if getattr(library, f"mlx_speak_{name}")(*passed, library.mlx_speak_blas_threads()):
-        raise MemoryError(f"no memory for the state of {name}")
+    at = Addresses()
+    passed = [at(x) if isinstance(x, mx.array | np.ndarray) else x for x in arguments]
+    if getattr(blas.library(), f"mlx_speak_{name}")(*passed):
+        raise MemoryError(f"no memory for {name}")
+
+
+class Addresses:
+    """Where the numbers of arrays lie for as long as this is there, in rows: else they are copied.
+
+    Raises:
+        ValueError: an array stands for others, in a function that MLX compiles or exports.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[np.ndarray] = []
+
+    def __call__(self, array: mx.array | np.ndarray | None) -> ctypes.c_void_p:
+        """Of one array; null for none."""
+        if array is None:
+            return ctypes.c_void_p()
+        numbers = np.ascontiguousarray(np.array(array, copy=False))
+        self._held.append(numbers)
+        return ctypes.c_void_p(numbers.__array_interface__["data"][0])
+
+
+class Linear(NamedTuple):
+    """The parameters of a linear layer."""
+
+    weight: mx.array | QuantizedArray | None
+    """(outputs, inputs); None if the layer has more to it."""
+    bias: mx.array | None = None
+    """(outputs,)."""
+
+    def fits(self) -> bool:
+        """Whether the library multiplies by it."""
+        if isinstance(self.weight, QuantizedArray):
+            return self.weight.fits(mx.float32) and serves(self.bias)
+        return self.weight is not None and serves(self.weight, self.bias)
+
+
+def projection(
+    x: mx.array,
+    weight: QuantizedArray,
+    bias: mx.array | None = None,
+    *,
+    norm: Norm | None = None,
+    activation: Activation | None = None,
+    residual: mx.array | None = None,
+) -> mx.array | None:
+    """As `kernels.projection`, with quantised weights; None if it is not for the library."""
+    linear = Linear(weight, bias)
+    beside = (norm.weight, norm.bias) if norm else ()
+    if not x.size or not linear.fits() or not serves(x, residual, *beside):
+        return None
+    at = Addresses()
+    outputs, inputs = weight.shape
+    out = np.empty((*x.shape[:-1], outputs), np.float32)
+    try:
+        layer = ctypes.byref(_linear(at, linear))
+        before = norm and ctypes.byref(_norm(at, norm))
+        arguments = (layer, x.size // inputs, at(x), before, _ACTIVATIONS[activation], at(residual))
+    except ValueError:
+        return None
+    call("projection", *arguments, out)
+    return mx.array(out)
+
+
+class DecoderLayer(NamedTuple):
+    """The parameters of a pre-norm layer."""
+
+    attention_norm: Norm
+    query_key_value: Linear
+    output: Linear
+    feed_forward_norm: Norm
+    up: Linear
+    down: Linear
+
+    def fits(self) -> bool:
+        """Whether the library computes it."""
+        norms = (self.attention_norm, self.feed_forward_norm)
+        linears = (self.query_key_value, self.output, self.up, self.down)
+        return all(linear.fits() for linear in linears) and all(
+            serves(norm.weight, norm.bias) for norm in norms
+        )
+
+
+class DecoderStepper:
+    """A decoder's tokens one after the other, each in one call of the library.
+
+    Args:
+        layers: which all fit.
+        activation: of the feed-forward layers.
+        num_heads: of the attention.
+        keys_values: of the tokens before, (2, 1, num_heads, tokens, head_dims) for each layer.
+    """
+
+    GROWTH = 256
+    """Tokens by which the cache grows."""
+
+    def __init__(
+        self,
+        layers: Sequence[DecoderLayer],
+        activation: Activation,
+        num_heads: int,
+        keys_values: Sequence[mx.array],
+    ):
+        self._at = Addresses()
+        self._layers = (_Layer * len(layers))(*(_layer(self._at, layer) for layer in layers))
+        self._activation, self._heads = _ACTIVATIONS[activation], num_heads
+        self._cache = np.stack([np.array(array[:, 0], copy=False) for array in keys_values])
+        self._length = self._cache.shape[3]
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """Embedding of the next token (1, 1, dims) → its state (1, 1, dims)."""
+        if self._length == self._cache.shape[3]:
+            self._cache = np.pad(self._cache, [(0, 0)] * 3 + [(0, self.GROWTH), (0, 0)])
+        state = np.array(x)
+        call(
+            "decoder_step",
+            self._layers,
+            len(self._layers),
+            self._heads,
+            self._activation,
+            self._cache,
+            self._cache.shape[3],
+            self._length,
+            state,
+        )
+        self._length += 1
+        return mx.array(state)
+
+
+class _Linear(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("inputs", "outputs", "bits", "group")),
+        *((name, ctypes.c_void_p) for name in ("weight", "scales", "offsets", "bias")),
+    )
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_float))
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = tuple(
+        (name, _Norm if name.endswith("norm") else _Linear) for name in DecoderLayer._fields
+    )
+
+
+def _linear(at: Addresses, linear: Linear) -> _Linear:
+    assert linear.weight is not None
+    outputs, inputs = linear.weight.shape
+    if isinstance(linear.weight, QuantizedArray):
+        sizes = (linear.weight.bits, linear.weight.group_size)
+        arrays: tuple[mx.array | None, ...] = linear.weight.arrays
+    else:
+        sizes, arrays = (0, 0), (linear.weight, None, None)
+    return _Linear(inputs, outputs, *sizes, *map(at, arrays), at(linear.bias))
+
+
+def _norm(at: Addresses, norm: Norm) -> _Norm:
+    return _Norm(at(norm.weight), at(norm.bias), norm.eps)
+
+
+def _layer(at: Addresses, layer: DecoderLayer) -> _Layer:
+    return _Layer(*(_norm(at, x) if isinstance(x, Norm) else _linear(at, x) for x in layer))

@@ -1,14 +1,16 @@
-"""Linear layers together with what stands before and after them, in one dispatch on a GPU."""
+"""Linear layers together with what stands before and after them, in one dispatch or call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypedDict
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_speak import kernels
 
+from . import native
 from .activations import gelu_tanh
 
 _FUSED: dict[Callable[[mx.array], mx.array], kernels.Activation] = {
@@ -36,35 +38,67 @@ def project(
         (..., outputs).
     """
     fused = activation and _FUSED.get(activation)
-    if (fused or activation is None) and (weight := kernel_weight(linear)) is not None:
-        return kernels.projection(
-            x,
-            weight,
-            linear.get("bias"),
-            norm=kernel_norm(norm),
-            activation=fused,
-            residual=residual,
-        )
+    weight = weight_of(linear) if fused or activation is None else None
+    if weight is not None:
+        bias, out = linear.get("bias"), None
+        options: _Options = {
+            "norm": kernel_norm(norm),
+            "activation": fused,
+            "residual": residual,
+        }
+        if _runs_on_kernels(weight):
+            return kernels.projection(x, weight, bias, **options)
+        if isinstance(weight, kernels.QuantizedArray):
+            out = native.projection(x, weight, bias, **options)
+        if out is not None:
+            return out
     x = linear(x if norm is None else norm(x))
     x = x if activation is None else activation(x)
     return x if residual is None else residual + x
 
 
+def score(hidden: mx.array, embedding: nn.Module) -> mx.array:
+    """The logits of every row of an embedding, (..., dims) → (..., rows)."""
+    weight, logits = weight_of(embedding), None
+    if isinstance(weight, kernels.QuantizedArray):
+        logits = native.projection(hidden, weight)
+    return embedding.as_linear(hidden) if logits is None else logits
+
+
+class _Options(TypedDict):
+    norm: kernels.Norm | None
+    activation: kernels.Activation | None
+    residual: mx.array | None
+
+
+def norm_of(norm: nn.LayerNorm) -> kernels.Norm:
+    """A layer norm as kernels and library take it."""
+    return kernels.Norm(norm.weight, norm.bias, norm.eps)
+
+
 def kernel_norm(norm: nn.LayerNorm | None) -> kernels.Norm | None:
-    """A layer norm as the kernels take it."""
-    return norm and kernels.Norm(norm.weight, norm.bias, norm.eps)
+    """A layer norm, if there is one, as kernels and library take it."""
+    return norm and norm_of(norm)
+
+
+def weight_of(layer: nn.Module) -> mx.array | kernels.QuantizedArray | None:
+    """What kernels and library take of a linear layer or a table; None of one with more to it."""
+    if type(layer) in (nn.Linear, nn.Embedding):
+        return layer.weight
+    if type(layer) in (nn.QuantizedLinear, nn.QuantizedEmbedding) and layer.mode == "affine":
+        return kernels.QuantizedArray(
+            layer.weight, layer.scales, layer.biases, layer.group_size, layer.bits
+        )
+    return None
 
 
 def kernel_weight(linear: nn.Module) -> mx.array | kernels.QuantizedArray | None:
     """What the kernels take, or None where none of them is to run or the layer is another."""
-    if type(linear) is nn.Linear and kernels.PROJECTION.backend(True) != "ops":
-        return linear.weight
-    if (
-        type(linear) is nn.QuantizedLinear
-        and kernels.QUANTIZED_PROJECTION.backend(True) != "ops"
-        and linear.mode == "affine"
-    ):
-        return kernels.QuantizedArray(
-            linear.weight, linear.scales, linear.biases, linear.group_size, linear.bits
-        )
-    return None
+    weight = weight_of(linear)
+    return weight if weight is not None and _runs_on_kernels(weight) else None
+
+
+def _runs_on_kernels(weight: mx.array | kernels.QuantizedArray) -> bool:
+    quantized = isinstance(weight, kernels.QuantizedArray)
+    operation = kernels.QUANTIZED_PROJECTION if quantized else kernels.PROJECTION
+    return operation.backend(True) != "ops"

@@ -83,7 +83,7 @@ class CrossAttention(nn.Module):
 
     def keys_values(self, encoded: mx.array) -> tuple[mx.array, mx.array]:
         """(batch, source_length, dims) → two (batch, num_heads, source_length, head_dims)."""
-        keys, values = mx.split(self.key_value(encoded), 2, axis=-1)
+        keys, values = mx.split(project(encoded, self.key_value), 2, axis=-1)
         return self._lay_out(keys), self._lay_out(values)
 
     def __call__(

@@ -26,6 +26,7 @@ from ..languages import Language
 from ..model_folder import read_config
 from ..nn.fused import add_norm, fuse
 from ..nn.positions import sinusoids
+from ..nn.projection import score
 from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
 from ..nn.weights import load_weights
 
@@ -181,7 +182,7 @@ class Bergamot(nn.Module):
         embedded = self.target_embedding(target_ids[:, :-1])
         embedded = mx.pad(embedded, [(0, 0), (1, 0), (0, 0)])
         hidden, _ = self.decode(embedded, memory, self.initial_cells(len(input_ids)))
-        return self.target_embedding.as_linear(hidden) + self.output_bias
+        return score(hidden, self.target_embedding) + self.output_bias
 
     def encode(self, input_ids: mx.array, attention_mask: mx.array | None = None) -> Memory:
         """Encode (batch, source_length) ids into what every decoder layer attends to."""

@@ -26,6 +26,7 @@ from ..model_folder import read_config
 from ..nn.attention import Mask
 from ..nn.cache import KeyValueCache
 from ..nn.positions import sinusoids
+from ..nn.projection import score
 from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
 from ..nn.weights import load_weights
 
@@ -272,7 +273,7 @@ class NLLB(nn.Module):
 
     def logits(self, hidden: mx.array) -> mx.array:
         """(..., d_model) → (..., vocab_size)."""
-        return self.embedding.as_linear(hidden)
+        return score(hidden, self.embedding)
 
     def _embed(self, ids: mx.array, before: int, alternatives: bool = False) -> mx.array:
         """Embeddings with positions, for tokens after `before` others.

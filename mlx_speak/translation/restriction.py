@@ -19,6 +19,7 @@ from mlx.utils import tree_reduce
 
 from ..errors import ModelFormatError, ModelNotFoundError
 from ..kernels import argmax
+from ..nn.projection import score
 from .certainty import choose
 from .drafting import Report, verified_greedy
 from .nllb_model import NLLB, Memory
@@ -197,7 +198,7 @@ class NLLBDecoder:
         self._caches = [cache.truncate(kept) for cache in self._caches]
 
     def guess(self, hidden: mx.array) -> mx.array:
-        logits = mx.concatenate([table.as_linear(hidden) for table in self._tables], axis=-1)
+        logits = mx.concatenate([score(hidden, table) for table in self._tables], axis=-1)
         return self._ids[argmax(logits)]
 
     def best(self, hidden: mx.array) -> tuple[mx.array, mx.array]:

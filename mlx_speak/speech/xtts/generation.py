@@ -79,6 +79,7 @@ def generate(
     # Coqui fills the places of latents and text with the token 1, which so counts as repeated.
     before = mx.array([[1, start]])
     states, context = gpt.start(text_ids, mx.array([[start]]), context)
+    read = gpt.stepper(context)
     for count in range(1, limit + 1):
         scores = sampling.scores(gpt.logits(states[:, -1]), before)
         if sampling.top_k == 1:
@@ -93,4 +94,4 @@ def generate(
         if value == stop or count == limit:
             return
         before = mx.concatenate([before, code.astype(before.dtype)], axis=1)
-        states, context = gpt.step(code, context)
+        states = read(code)

@@ -4,11 +4,11 @@
  * residual are passes of their own. Here a chunk of the output stays in the cache until all taps
  * are in it, and a tile of that in registers for one tap.
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "lanes.h"
-#include "threads.h"
+#include "library.h"
+#include "pool.h"
 
 /* Frames, and vectors of output channels, that are summed in registers: AVX-512 and NEON have 32
  * of those, others 16. */
@@ -33,8 +33,7 @@ typedef struct {
   const float *x, *weights, *bias, *residual;
   float *out, *zeros;    /* zeros: a frame of padding */
   lanes *arranged;       /* (panels, taps, channels, TILE_VECTORS) */
-  int panels, chunks, failed;
-  atomic_int next_panel, next_part;
+  int panels, chunks;
 } convolution;
 
 /* sums += x weights, over some input channels. Inlined, so that `vectors` is a constant. */
@@ -69,12 +68,13 @@ static void add_tap(const float *const *rows, int frames, const lanes *weights, 
 }
 
 /* A chunk of the frames of one signal, of a panel of the output channels. */
-static void compute(const convolution *c, int signal, int first, int panel, lanes *sums) {
+static void convolve(const convolution *c, int signal, int first, int panel) {
   const shape *s = &c->shape;
+  lanes sums[CHUNK * TILE_VECTORS];
   const float *x = c->x + (size_t)signal * s->length * s->channels, *rows[CHUNK];
   int frames = s->frames - first < CHUNK ? s->frames - first : CHUNK, from = panel * PANEL;
   int width = s->out_channels - from < PANEL ? s->out_channels - from : PANEL;
-  memset(sums, 0, sizeof(lanes[CHUNK][TILE_VECTORS]));
+  memset(sums, 0, sizeof sums);
   for (int tap = 0; tap < s->taps; tap++) {
     for (int f = 0; f < CHUNK; f++) {
       int t = (first + f) * s->stride + tap * s->dilation - s->padding;
@@ -96,15 +96,10 @@ static void compute(const convolution *c, int signal, int first, int panel, lane
   }
 }
 
-static void *compute_parts(void *argument) {
-  convolution *c = argument;
-  lanes *sums = aligned_alloc(sizeof *sums, sizeof(lanes[CHUNK][TILE_VECTORS]));
-  if (!sums) c->failed = 1;
-  int parts = c->shape.batch * c->chunks * c->panels;
-  for (int i; sums && (i = atomic_fetch_add(&c->next_part, 1)) < parts;)
-    compute(c, i / c->panels / c->chunks, i / c->panels % c->chunks * CHUNK, i % c->panels, sums);
-  free(sums);
-  return NULL;
+static void convolve_parts(const void *work, int first, int count) {
+  const convolution *c = work;
+  for (int i = first; i < first + count; i++)
+    convolve(c, i / c->panels / c->chunks, i / c->panels % c->chunks * CHUNK, i % c->panels);
 }
 
 /* The weights of a panel as they are multiplied, zeros where there are no more channels. As many
@@ -121,10 +116,8 @@ static void arrange(const convolution *c, int panel) {
     }
 }
 
-static void *arrange_panels(void *argument) {
-  convolution *c = argument;
-  for (int i; (i = atomic_fetch_add(&c->next_panel, 1)) < c->panels;) arrange(c, i);
-  return NULL;
+static void arrange_panels(const void *work, int first, int count) {
+  for (int panel = first; panel < first + count; panel++) arrange(work, panel);
 }
 
 /* out = x * weights + bias + residual.
@@ -136,20 +129,20 @@ static void *arrange_panels(void *argument) {
  * out: (batch, frames, out_channels).
  *
  * Returns 0, or -1 if there is no memory. */
-int mlx_speak_conv1d(const shape *shape, const float *x, const float *weights, const float *bias,
-                     const float *residual, float *out, int threads) {
+PUBLIC int mlx_speak_conv1d(const shape *shape, const float *x, const float *weights, const float *bias,
+                            const float *residual, float *out) {
   convolution c = {.shape = *shape, .x = x, .weights = weights, .bias = bias, .residual = residual,
                    .out = out, .panels = (shape->out_channels + PANEL - 1) / PANEL,
                    .chunks = (shape->frames + CHUNK - 1) / CHUNK};
   c.zeros = calloc(shape->channels, sizeof *c.zeros);
   c.arranged = aligned_alloc(sizeof(lanes), sizeof(lanes[TILE_VECTORS]) * c.panels * shape->taps *
                                                 shape->channels);
-  c.failed = !c.zeros || !c.arranged;
-  if (!c.failed) {
-    on_threads(threads, arrange_panels, &c);
-    on_threads(threads, compute_parts, &c);
+  int failed = !c.zeros || !c.arranged;
+  if (!failed) {
+    share(arrange_panels, &c, c.panels, 1);
+    share(convolve_parts, &c, c.shape.batch * c.chunks * c.panels, 1);
   }
   free(c.zeros);
   free(c.arranged);
-  return c.failed ? -1 : 0;
+  return failed ? -1 : 0;
 }

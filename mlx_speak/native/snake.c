@@ -3,11 +3,11 @@
  * MLX does these in ten passes on one thread, a quarter of the time of a vocoder whose convolutions
  * have two.
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "lanes.h"
-#include "threads.h"
+#include "library.h"
+#include "pool.h"
 
 /* Frames that are summed, and taken by a thread, at a time: they stay in the nearest caches. */
 enum { CHUNK = 64 };
@@ -16,7 +16,6 @@ typedef struct {
   int length, channels, chunks;
   const float *x, *scale, *shift, *gain;
   float *out, *means, *squares; /* (chunks, channels) */
-  atomic_int next;
 } signal;
 
 static int frames_of(const signal *s, int chunk) {
@@ -26,10 +25,10 @@ static int frames_of(const signal *s, int chunk) {
 
 /* Mean, and squares summed about it, of a chunk. Taken about the mean of another chunk, or about
  * zero, they would cancel on channels with a large offset. */
-static void *measure(void *argument) {
-  signal *s = argument;
+static void measure(const void *work, int first, int count) {
+  const signal *s = work;
   int channels = s->channels;
-  for (int i; (i = atomic_fetch_add(&s->next, 1)) < s->chunks;) {
+  for (int i = first; i < first + count; i++) {
     int frames = frames_of(s, i);
     const float *x = s->x + (size_t)i * CHUNK * channels;
     float *mean = s->means + (size_t)i * channels, *squares = s->squares + (size_t)i * channels;
@@ -42,7 +41,6 @@ static void *measure(void *argument) {
         squares[c] += d * d;
       }
   }
-  return NULL;
 }
 
 /* Mean and (biased) variance over time.
@@ -51,13 +49,13 @@ static void *measure(void *argument) {
  * mean, variance: (channels).
  *
  * Returns 0, or -1 if there is no memory. */
-int mlx_speak_moments(int length, int channels, const float *x, float *mean, float *variance,
-                      int threads) {
+PUBLIC int mlx_speak_moments(int length, int channels, const float *x, float *mean,
+                             float *variance) {
   signal s = {.length = length, .channels = channels, .chunks = (length + CHUNK - 1) / CHUNK, .x = x};
   s.means = calloc((size_t)2 * s.chunks * channels, sizeof *s.means);
   if (!s.means) return -1;
   s.squares = s.means + (size_t)s.chunks * channels;
-  on_threads(threads, measure, &s);
+  share(measure, &s, s.chunks, 1);
   for (int c = 0; c < channels; c++) {
     double sum = 0, squares = 0;
     for (int i = 0; i < s.chunks; i++) sum += (double)frames_of(&s, i) * s.means[(size_t)i * channels + c];
@@ -80,25 +78,24 @@ static inline float unit_snake(float half_turns) {
   return 3.14159265f * half_turns + (low + high);
 }
 
-static void *activate(void *argument) {
-  signal *s = argument;
-  for (int i; (i = atomic_fetch_add(&s->next, 1)) < s->chunks;) {
-    size_t first = (size_t)i * CHUNK * s->channels;
-    for (int f = 0; f < frames_of(s, i); f++, first += s->channels)
+static void activate(const void *work, int first, int count) {
+  const signal *s = work;
+  for (int i = first; i < first + count; i++) {
+    size_t at = (size_t)i * CHUNK * s->channels;
+    for (int f = 0; f < frames_of(s, i); f++, at += s->channels)
       for (int c = 0; c < s->channels; c++)
-        s->out[first + c] = s->gain[c] * unit_snake(s->x[first + c] * s->scale[c] + s->shift[c]);
+        s->out[at + c] = s->gain[c] * unit_snake(s->x[at + c] * s->scale[c] + s->shift[c]);
   }
-  return NULL;
 }
 
 /* out = gain (y + sin^2(y)) for y = pi (scale x + shift).
  *
  * x, out: (length, channels).
  * scale, shift, gain: (channels). */
-int mlx_speak_snake(int length, int channels, const float *x, const float *scale,
-                    const float *shift, const float *gain, float *out, int threads) {
+PUBLIC int mlx_speak_snake(int length, int channels, const float *x, const float *scale,
+                           const float *shift, const float *gain, float *out) {
   signal s = {.length = length, .channels = channels, .chunks = (length + CHUNK - 1) / CHUNK,
               .x = x, .scale = scale, .shift = shift, .gain = gain, .out = out};
-  on_threads(threads, activate, &s);
+  share(activate, &s, s.chunks, 1);
   return 0;
 }

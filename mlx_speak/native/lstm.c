@@ -3,10 +3,12 @@
  * A step is one small product and a little arithmetic: less work than it is for MLX to dispatch
  * the dozen operations. The two directions know nothing of each other, so each has a thread.
  */
-#include <pthread.h>
 #include <stdlib.h>
 
+#include "activations.h"
 #include "lanes.h"
+#include "library.h"
+#include "pool.h"
 
 /* Rows of the weights multiplied together, so that no sum waits for the one before it. */
 enum { ROWS = 4 };
@@ -16,24 +18,6 @@ typedef struct {
   const float *inputs, *weights; /* of this direction; inputs of both directions alternate */
   float *out;
 } direction;
-
-/* x P(x^2) / Q(x^2), within 3e-7 of tanh: `_rational_tanh` of nn/activations.py. NaN stays NaN. */
-static inline float rational_tanh(float x) {
-  x = x > 7.9053111f ? 7.9053111f : x;
-  x = x < -7.9053111f ? -7.9053111f : x;
-  float z = x * x, p = -2.76076848e-16f;
-  p = p * z + 2.00018790e-13f;
-  p = p * z - 8.60467152e-11f;
-  p = p * z + 5.12229709e-8f;
-  p = p * z + 1.48572236e-5f;
-  p = p * z + 6.37261929e-4f;
-  p = p * z + 4.89352456e-3f;
-  float q = 1.19825839e-6f;
-  q = q * z + 1.18534706e-4f;
-  q = q * z + 2.26843463e-3f;
-  q = q * z + 4.89352519e-3f;
-  return x * p / q;
-}
 
 static inline float sigmoid(float x) { return 0.5f + 0.5f * rational_tanh(0.5f * x); }
 
@@ -55,12 +39,11 @@ static void project(int size, const float *inputs, const float *weights, const f
   }
 }
 
-static void *run(void *argument) {
-  direction *d = argument;
+static void run(direction *d) {
   int size = d->size;
   float *cell = calloc((size_t)6 * size, sizeof *cell), *zeros = cell + size, *gates = zeros + size;
   d->failed = !cell;
-  if (d->failed) return NULL;
+  if (d->failed) return;
   const float *hidden = zeros;
   for (int step = 0; step < d->length; step++) {
     size_t t = d->backward ? d->length - 1 - step : step;
@@ -74,7 +57,11 @@ static void *run(void *argument) {
     hidden = out;
   }
   free(cell);
-  return NULL;
+}
+
+static void run_some(const void *work, int first, int count) {
+  direction *const *directions = work;
+  for (int i = first; i < first + count; i++) run(directions[i]);
 }
 
 /* From zero states. Gates in the order input, forget, output, cell.
@@ -84,17 +71,12 @@ static void *run(void *argument) {
  * out: (length, 2 * size), both directions side by side.
  *
  * Returns 0, or -1 if there is no memory. */
-int mlx_speak_lstm(int length, int size, const float *inputs, const float *weights, float *out,
-                   int threads) {
+PUBLIC int mlx_speak_lstm(int length, int size, const float *inputs, const float *weights,
+                          float *out) {
   direction forward = {length, size, 0, 0, inputs, weights, out};
   direction backward = {
       length, size, 1, 0, inputs + 4 * size, weights + (size_t)4 * size * size, out + size};
-  pthread_t thread;
-  int parallel = threads > 1 && pthread_create(&thread, NULL, run, &backward) == 0;
-  run(&forward);
-  if (parallel)
-    pthread_join(thread, NULL);
-  else
-    run(&backward);
+  direction *both[] = {&forward, &backward};
+  share(run_some, both, 2, 1);
   return forward.failed || backward.failed ? -1 : 0;
 }

@@ -1,0 +1,96 @@
+/* Everything that the library computes, from two threads at once, for a sanitizer to watch. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "projection.h"
+
+typedef struct {
+  norm attention_norm;
+  linear query_key_value, output;
+  norm feed_forward_norm;
+  linear up, down;
+} layer;
+
+int mlx_speak_blas_open(const char *, const char *, const char *, int);
+int mlx_speak_projection(const linear *, int, const float *, const norm *, int, const float *,
+                         float *);
+int mlx_speak_decoder_step(const layer *, int, int, int, float *, int, int, float *);
+int mlx_speak_lstm(int, int, const float *, const float *, float *);
+
+/* Exactly as many numbers as asked for, so that one more is seen. */
+static float *numbers(size_t count) {
+  float *all = malloc(count * sizeof *all);
+  for (size_t i = 0; i < count; i++) all[i] = (float)((i * 2654435761u) % 1000) / 1000 - 0.5f;
+  return all;
+}
+
+static linear linear_of(int inputs, int outputs, int bits, int group) {
+  size_t size = (size_t)inputs * outputs;
+  linear l = {inputs, outputs, bits, group, NULL, NULL, NULL, numbers(outputs)};
+  if (bits) {
+    unsigned char *packed = malloc(size * bits / 8);
+    for (size_t i = 0; i < size * bits / 8; i++) packed[i] = i * 37;
+    l.weight = packed;
+    l.scales = numbers(size / group);
+    l.offsets = numbers(size / group);
+  } else {
+    l.weight = numbers(size);
+  }
+  return l;
+}
+
+static void free_linear(linear l) {
+  free((void *)l.weight);
+  free((void *)l.scales);
+  free((void *)l.offsets);
+  free((void *)l.bias);
+}
+
+static void *check(void *unused) {
+  (void)unused;
+  int inputs = 128, width = 64, heads = 4, capacity = 3;
+  float *weight = numbers(inputs), *bias = numbers(inputs);
+  norm before = {weight, bias, 1e-5f};
+  for (int bits = 0; bits <= 8; bits += 4)
+    for (int outputs = 1; outputs < 400; outputs += 97)
+      for (int rows = 1; rows < 40; rows = 2 * rows + 1) {
+        linear l = linear_of(inputs, outputs, bits, 32);
+        float *x = numbers((size_t)rows * inputs), *out = numbers((size_t)rows * outputs);
+        float *residual = numbers((size_t)rows * outputs);
+        if (mlx_speak_projection(&l, rows, x, &before, outputs % 3, residual, out)) exit(2);
+        free_linear(l), free(x), free(out), free(residual);
+      }
+  for (int bits = 0; bits <= 8; bits += 4) {
+    layer layers[2];
+    for (int i = 0; i < 2; i++)
+      layers[i] = (layer){before, linear_of(width, 3 * width, bits, 32),
+                          linear_of(width, width, bits, 32), before,
+                          linear_of(width, 4 * width, bits, 32),
+                          linear_of(4 * width, width, bits, 32)};
+    float *cache = numbers((size_t)2 * 2 * width * capacity), *x = numbers(width);
+    for (int length = 0; length < capacity; length++)
+      if (mlx_speak_decoder_step(layers, 2, heads, 2, cache, capacity, length, x)) exit(2);
+    for (int i = 0; i < 2; i++)
+      free_linear(layers[i].query_key_value), free_linear(layers[i].output),
+          free_linear(layers[i].up), free_linear(layers[i].down);
+    free(cache), free(x);
+  }
+  int length = 5, size = 20;
+  float *gates = numbers((size_t)length * 8 * size), *recurrent = numbers((size_t)8 * size * size);
+  float *states = numbers((size_t)length * 2 * size);
+  if (mlx_speak_lstm(length, size, gates, recurrent, states)) exit(2);
+  free(gates), free(recurrent), free(states), free(weight), free(bias);
+  return NULL;
+}
+
+/* Arguments: the provider's path, prefix and suffix. */
+int main(int count, char **arguments) {
+  if (count != 4 || mlx_speak_blas_open(arguments[1], arguments[2], arguments[3], 2)) return 3;
+  pthread_t other;
+  if (pthread_create(&other, NULL, check, NULL)) return 3;
+  check(NULL);
+  pthread_join(other, NULL);
+  puts("done");
+  return 0;
+}
