@@ -99,7 +99,7 @@ def export_kokoro(
 
     checkpoint = _read(Path(source).expanduser(), None, reporter)
     reference = dict(_absorb_instance_norm(checkpoint.reference))
-    theirs = as_mlx_audio(reference, checkpoint.config["plbert"]["hidden_size"])
+    theirs = as_mlx_audio(reference)
     kind = getattr(mx, dtype or "float32")
     destination = Path(destination).expanduser()
     with atomic_folder(destination) as folder:
@@ -134,7 +134,7 @@ def _read(source: Path, voices: str | Path | None, reporter: Reporter) -> _Check
         model = Kokoro(model_config)
         folded = fold_weight_norm(reference, *_WEIGHT_NORM)
         weights = rename(folded, len(model_config.istftnet.resblock_kernel_sizes))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFormatError(f"{path} is not a Kokoro checkpoint: {error!r}") from error
     check_shapes(path, model, weights)
 

@@ -67,7 +67,7 @@ def read_mlx_audio(path: Path, config: Mapping[str, Any]) -> tuple[str, Weights]
                     mode=scheme.get("mode", "affine"),
                 )
             weights[_torch_name(name)] = np.array(array.astype(mx.float32))
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{path} is not a readable safetensors file: {error!r}") from error
 
     # One convolution whose kernel cannot be taken for its channels tells the axes of all.
@@ -92,16 +92,17 @@ def _torch_name(name: str) -> str:
 _WITHOUT_NORM = re.compile(r"\.(F0_proj|N_proj|noise_convs\.\d+)\.weight")
 
 
-def as_mlx_audio(reference: Mapping[str, np.ndarray], hidden_size: int) -> Weights:
+def as_mlx_audio(reference: Mapping[str, np.ndarray]) -> Weights:
     """The reference's parameters as mlx-audio's `sanitize` takes them.
 
     Args:
         reference: float32 by the reference's names, in torch's axes, with weight norm or without.
-        hidden_size: of PL-BERT, for its pooler: mlx-audio insists on one, and uses it for nothing.
 
     Returns:
-        The same, every convolution that mlx-audio norms split into `weight_g` and `weight_v`.
+        The same, every convolution that mlx-audio norms split into `weight_g` and `weight_v`, and
+        PL-BERT with a pooler, on which mlx-audio insists and which it uses for nothing.
     """
+    hidden_size = reference["bert_encoder.weight"].shape[1]
     weights: Weights = {
         "bert.pooler.weight": np.zeros((hidden_size, hidden_size), np.float32),
         "bert.pooler.bias": np.zeros(hidden_size, np.float32),

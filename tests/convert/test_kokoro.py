@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -172,6 +173,8 @@ def test_what_is_not_kokoro(small, published: Path, tmp_path: Path):
     refused(state, "damaged", "{")
     refused(state, "not a JSON object", "[]")
     refused(state, "not the configuration", "{}")
+    for part in ("plbert", "istftnet"):
+        refused(state, "not a Kokoro checkpoint", json.dumps(small.config | {part: [1]}))
 
     alone = tmp_path / "model.pth"
     shutil.copy(published / "kokoro-v1_0.pth", alone)

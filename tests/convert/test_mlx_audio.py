@@ -202,7 +202,7 @@ def test_layers_of_other_bits_and_modes(community: Path, tmp_path: Path) -> None
     projection = exact["predictor.duration_proj.linear_layer"].astype(mx.float32)
     np.testing.assert_array_equal(found["predictor.duration_proj.weight"], projection)
 
-    for wrong in ({}, {"group_size": 64, "bits": "8"}):
+    for wrong in ({}, {"group_size": 64, "bits": "8"}, [8]):
         (source / "config.json").write_text(json.dumps(config | {"quantization": wrong}))
         with pytest.raises(ModelFormatError, match="kokoro-v1_0"):
             convert(source, tmp_path / "refused")
