@@ -1,6 +1,6 @@
-/* Convolution over time on the CPU, channels last, in one pass over the signal.
+/* Convolution on the CPU, channels last, in one pass: over images, of which signals have one row.
  *
- * As matrix products a convolution copies its signal before or its output after, and bias and
+ * As matrix products a convolution copies its input before or its output after, and bias and
  * residual are passes of their own. Here a chunk of the output stays in the cache until all taps
  * are in it, and a tile of that in registers for one tap.
  */
@@ -25,7 +25,8 @@ enum { PANEL = TILE_VECTORS * LANES };
 enum { CHUNK = 20 * TILE_FRAMES, DEPTH = 128 };
 
 typedef struct {
-  int batch, length, channels, frames, out_channels, taps, stride, padding, dilation;
+  int batch, rows, columns, channels, out_rows, out_columns, out_channels, tap_rows, tap_columns;
+  int stride, padding_rows, padding_columns, dilation;
 } shape;
 
 typedef struct {
@@ -33,7 +34,7 @@ typedef struct {
   const float *x, *weights, *bias, *residual;
   float *out, *zeros;    /* zeros: a frame of padding */
   lanes *arranged;       /* (panels, taps, channels, TILE_VECTORS) */
-  int panels, chunks;
+  int taps, frames, panels, chunks; /* frames: of the output, row after row */
 } convolution;
 
 /* sums += x weights, over some input channels. Inlined, so that `vectors` is a constant. */
@@ -52,12 +53,12 @@ __attribute__((always_inline)) static inline void tile(const float *const *x, co
     for (int v = 0; v < vectors; v++) sums[f * TILE_VECTORS + v] = held[f][v];
 }
 
-/* The same for all frames of a chunk, whose inputs are the `rows`. */
-static void add_tap(const float *const *rows, int frames, const lanes *weights, int first,
+/* The same for all frames of a chunk. */
+static void add_tap(const float *const *inputs, int frames, const lanes *weights, int first,
                     int channels, lanes *sums, int vectors) {
   for (int f = 0; f < frames; f += TILE_FRAMES, sums += TILE_FRAMES * TILE_VECTORS) {
     const float *x[TILE_FRAMES];
-    for (int i = 0; i < TILE_FRAMES; i++) x[i] = rows[f + i] + first;
+    for (int i = 0; i < TILE_FRAMES; i++) x[i] = inputs[f + i] + first;
     switch (vectors) {
       case 1: tile(x, weights, channels, sums, 1); break;
       case 2: tile(x, weights, channels, sums, 2); break;
@@ -67,28 +68,40 @@ static void add_tap(const float *const *rows, int frames, const lanes *weights, 
   }
 }
 
-/* A chunk of the frames of one signal, of a panel of the output channels. */
-static void convolve(const convolution *c, int signal, int first, int panel) {
+/* Where the input of each frame of a chunk lies for one tap. */
+static void find_inputs(const convolution *c, const float *x, int tap, int first, int frames,
+                        const float **inputs) {
+  const shape *s = &c->shape;
+  int down = tap / s->tap_columns * s->dilation - s->padding_rows;
+  int right = tap % s->tap_columns * s->dilation - s->padding_columns;
+  for (int f = 0; f < CHUNK; f++) {
+    int row = (first + f) / s->out_columns * s->stride + down;
+    int column = (first + f) % s->out_columns * s->stride + right;
+    int within = 0 <= row && row < s->rows && 0 <= column && column < s->columns;
+    inputs[f] = f < frames && within ? x + ((size_t)row * s->columns + column) * s->channels
+                                     : c->zeros;
+  }
+}
+
+/* A chunk of the frames of one image, of a panel of the output channels. */
+static void convolve(const convolution *c, int image, int first, int panel) {
   const shape *s = &c->shape;
   lanes sums[CHUNK * TILE_VECTORS];
-  const float *x = c->x + (size_t)signal * s->length * s->channels, *rows[CHUNK];
-  int frames = s->frames - first < CHUNK ? s->frames - first : CHUNK, from = panel * PANEL;
+  const float *x = c->x + (size_t)image * s->rows * s->columns * s->channels, *inputs[CHUNK];
+  int frames = c->frames - first < CHUNK ? c->frames - first : CHUNK, from = panel * PANEL;
   int width = s->out_channels - from < PANEL ? s->out_channels - from : PANEL;
   memset(sums, 0, sizeof sums);
-  for (int tap = 0; tap < s->taps; tap++) {
-    for (int f = 0; f < CHUNK; f++) {
-      int t = (first + f) * s->stride + tap * s->dilation - s->padding;
-      rows[f] = f < frames && 0 <= t && t < s->length ? x + (size_t)t * s->channels : c->zeros;
-    }
+  for (int tap = 0; tap < c->taps; tap++) {
+    find_inputs(c, x, tap, first, frames, inputs);
     const lanes *weights =
-        c->arranged + ((size_t)panel * s->taps + tap) * s->channels * TILE_VECTORS;
+        c->arranged + ((size_t)panel * c->taps + tap) * s->channels * TILE_VECTORS;
     for (int i = 0; i < s->channels; i += DEPTH)
-      add_tap(rows, frames, weights + (size_t)i * TILE_VECTORS, i,
+      add_tap(inputs, frames, weights + (size_t)i * TILE_VECTORS, i,
               s->channels - i < DEPTH ? s->channels - i : DEPTH, sums,
               (width + LANES - 1) / LANES);
   }
   for (int f = 0; f < frames; f++) {
-    size_t at = ((size_t)signal * s->frames + first + f) * s->out_channels + from;
+    size_t at = ((size_t)image * c->frames + first + f) * s->out_channels + from;
     const float *sum = (const float *)(sums + f * TILE_VECTORS);
     for (int i = 0; i < width; i++)
       c->out[at + i] = sum[i] + (c->bias ? c->bias[from + i] : 0) +
@@ -105,7 +118,7 @@ static void convolve_parts(const void *work, int first, int count) {
 /* The weights of a panel as they are multiplied, zeros where there are no more channels. As many
  * rows at a time as stay in the nearest cache. */
 static void arrange(const convolution *c, int panel) {
-  int rows = c->shape.taps * c->shape.channels;
+  int rows = c->taps * c->shape.channels;
   float *to = (float *)(c->arranged + (size_t)panel * rows * TILE_VECTORS);
   for (int first = 0; first < rows; first += LANES)
     for (int i = 0; i < PANEL; i++) {
@@ -122,25 +135,27 @@ static void arrange_panels(const void *work, int first, int count) {
 
 /* out = x * weights + bias + residual.
  *
- * x: (batch, length, channels).
- * weights: (out_channels, taps, channels).
+ * x: (batch, rows, columns, channels).
+ * weights: (out_channels, tap_rows, tap_columns, channels).
  * bias: (out_channels), or NULL.
- * residual: (batch, frames, out_channels), or NULL.
- * out: (batch, frames, out_channels).
+ * residual: (batch, out_rows, out_columns, out_channels), or NULL.
+ * out: the same.
  *
  * Returns 0, or -1 if there is no memory. */
-PUBLIC int mlx_speak_conv1d(const shape *shape, const float *x, const float *weights, const float *bias,
-                            const float *residual, float *out) {
-  convolution c = {.shape = *shape, .x = x, .weights = weights, .bias = bias, .residual = residual,
-                   .out = out, .panels = (shape->out_channels + PANEL - 1) / PANEL,
-                   .chunks = (shape->frames + CHUNK - 1) / CHUNK};
-  c.zeros = calloc(shape->channels, sizeof *c.zeros);
-  c.arranged = aligned_alloc(sizeof(lanes), sizeof(lanes[TILE_VECTORS]) * c.panels * shape->taps *
-                                                shape->channels);
+PUBLIC int mlx_speak_convolve(const shape *s, const float *x, const float *weights,
+                              const float *bias, const float *residual, float *out) {
+  convolution c = {.shape = *s, .x = x, .weights = weights, .bias = bias, .residual = residual,
+                   .out = out, .taps = s->tap_rows * s->tap_columns,
+                   .frames = s->out_rows * s->out_columns,
+                   .panels = (s->out_channels + PANEL - 1) / PANEL};
+  c.chunks = (c.frames + CHUNK - 1) / CHUNK;
+  c.zeros = calloc(s->channels, sizeof *c.zeros);
+  c.arranged = aligned_alloc(
+      sizeof(lanes), sizeof(lanes[TILE_VECTORS]) * c.panels * c.taps * s->channels);
   int failed = !c.zeros || !c.arranged;
   if (!failed) {
     share(arrange_panels, &c, c.panels, 1);
-    share(convolve_parts, &c, c.shape.batch * c.chunks * c.panels, 1);
+    share(convolve_parts, &c, s->batch * c.chunks * c.panels, 1);
   }
   free(c.zeros);
   free(c.arranged);

@@ -7,9 +7,11 @@ from typing import TypeAlias
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from mlx_speak import kernels
 
+from . import native
 from .activations import exp2_nonpositive
 from .cache import KeyValueCache
 from .projection import kernel_norm, kernel_weight, project
@@ -61,9 +63,15 @@ def _is_costly_on_cpu(queries: mx.array, keys: mx.array) -> bool:
 def _attend_on_cpu(queries: mx.array, keys: mx.array, values: mx.array) -> mx.array:
     """Attention with powers of two: MLX's softmax calls libm's exponential for every score.
 
-    Dividing by the weights' sum is left to the end, where there is less to divide.
+    Without `softmax.c`, dividing by the weights' sum is left to the end, where there is less to
+    divide.
     """
     scores = queries @ keys.swapaxes(-1, -2)
+    if native.serves(scores):
+        shares = np.empty(scores.shape, np.float32)
+        rows, columns = math.prod(scores.shape[:-1]), scores.shape[-1]
+        native.call("softmax", rows, columns, scores, shares)
+        return mx.array(shares) @ values
     weights = exp2_nonpositive(scores - scores.max(axis=-1, keepdims=True))
     return (weights @ values) / weights.sum(axis=-1, keepdims=True)
 

@@ -59,8 +59,8 @@ def conv1d(
     if _on_cpu():
         frames = _check(x, weight, stride, padding, dilation, groups)
         if groups == 1 and frames >= _LEAST_FRAMES and native.serves(x, weight, bias, residual):
-            steps = (stride, padding, dilation)
-            return _conv1d_in_c(x, weight, bias, residual, frames, *steps)
+            image = x[:, None], weight[:, None], bias, residual
+            return _convolve_in_c(*image, (1, frames), stride, (0, padding), dilation)[:, 0]
         y = _cpu_conv1d(x, weight, stride, padding, dilation, groups)
     else:
         y = mx.conv1d(x, weight, stride, padding, dilation, groups)
@@ -133,19 +133,21 @@ def _check(
     return _output_frames(x.shape[1], taps, stride, padding, dilation)
 
 
-def _conv1d_in_c(
+def _convolve_in_c(
     x: mx.array,
     weight: mx.array,
     bias: mx.array | None,
     residual: mx.array | None,
-    frames: int,
-    *steps: int,
+    out_size: tuple[int, int],
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int,
 ) -> mx.array:
-    """`conv1d` by `conv.c`; `steps` are stride, padding and dilation."""
-    out_channels, taps, _ = weight.shape
-    shape = (*x.shape, frames, out_channels, taps, *steps)
-    out = np.empty((len(x), frames, out_channels), np.float32)
-    native.call("conv1d", (ctypes.c_int * len(shape))(*shape), x, weight, bias, residual, out)
+    """By `conv.c`, of images: a signal has one row. Sizes and padding are of rows and columns."""
+    out_channels, *taps, _ = weight.shape
+    shape = (*x.shape, *out_size, out_channels, *taps, stride, *padding, dilation)
+    out = np.empty((len(x), *out_size, out_channels), np.float32)
+    native.call("convolve", (ctypes.c_int * len(shape))(*shape), x, weight, bias, residual, out)
     return mx.array(out)
 
 
@@ -331,3 +333,26 @@ class ConvTranspose1d(_Convolution):
             groups=self.groups,
             negative_slope=self.negative_slope,
         )
+
+
+class Conv2d(nn.Conv2d):
+    """`mlx.nn.Conv2d`; on the CPU, where MLX copies the unfolded image, by `conv.c`.
+
+    Stride and dilation are the same in both directions.
+    """
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """(batch, rows, columns, in_channels) → (batch, out_rows, out_columns, out_channels)."""
+        bias, dilation = self.get("bias"), self.dilation
+        dilation = dilation if isinstance(dilation, int) else dilation[0]
+        if self.groups > 1 or not native.serves(x, self.weight, bias):
+            return super().__call__(x)
+        stride = self.stride[0]
+        rows, columns = (
+            _output_frames(length, taps, stride, padding, dilation)
+            for length, taps, padding in zip(
+                x.shape[1:3], self.weight.shape[1:3], self.padding, strict=True
+            )
+        )
+        steps = (stride, self.padding, dilation)
+        return _convolve_in_c(x, self.weight, bias, None, (rows, columns), *steps)

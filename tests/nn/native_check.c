@@ -17,6 +17,11 @@ int mlx_speak_projection(const linear *, int, const float *, const norm *, int, 
                          float *);
 int mlx_speak_decoder_step(const layer *, int, int, int, float *, int, int, float *);
 int mlx_speak_lstm(int, int, const float *, const float *, float *);
+int mlx_speak_convolve(const int *, const float *, const float *, const float *, const float *,
+                       float *);
+int mlx_speak_moments(int, int, const float *, float *, float *);
+int mlx_speak_snake(int, int, const float *, const float *, const float *, const float *, float *);
+int mlx_speak_softmax(int, int, const float *, float *);
 
 /* Exactly as many numbers as asked for, so that one more is seen. */
 static float *numbers(size_t count) {
@@ -81,6 +86,16 @@ static void *check(void *unused) {
   float *states = numbers((size_t)length * 2 * size);
   if (mlx_speak_lstm(length, size, gates, recurrent, states)) exit(2);
   free(gates), free(recurrent), free(states), free(weight), free(bias);
+  /* An image of 9 by 40, with a border, by 3 by 3 taps from 7 to 70 channels. */
+  int image[] = {2, 9, 40, 7, 11, 42, 70, 3, 3, 1, 2, 2, 1}, frames = 2 * 11 * 42;
+  float *pixels = numbers(2 * 9 * 40 * 7), *taps = numbers(70 * 9 * 7), *channels = numbers(70);
+  float *added = numbers((size_t)frames * 70), *sound = numbers((size_t)frames * 70);
+  if (mlx_speak_convolve(image, pixels, taps, channels, added, sound)) exit(2);
+  float *mean = numbers(70), *variance = numbers(70);
+  if (mlx_speak_moments(frames, 70, sound, mean, variance)) exit(2);
+  if (mlx_speak_snake(frames, 70, sound, mean, variance, channels, added)) exit(2);
+  if (mlx_speak_softmax(70, frames, sound, added)) exit(2);
+  free(pixels), free(taps), free(channels), free(added), free(sound), free(mean), free(variance);
   return NULL;
 }
 

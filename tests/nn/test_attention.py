@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+
 import mlx.core as mx
 import numpy as np
 import pytest
+from support import needs
 
+from mlx_speak import blas
 from mlx_speak.nn.attention import attend
 
 
+@pytest.fixture(params=["in C", "in MLX"])
+def way(request, monkeypatch):
+    """Each way that the CPU has for many queries."""
+    if request.param == "in MLX":
+        monkeypatch.setattr(blas, "library", lambda: None)
+    elif sys.platform == "linux":
+        needs(blas.library() is not None, "a C compiler and an OpenBLAS")
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("spread", [1.0, 30.0])
 @pytest.mark.parametrize("query_length", [1, 32, 33, 114])
 def test_attend_is_its_formula(query_length: int, spread: float):
@@ -24,6 +38,7 @@ def test_attend_is_its_formula(query_length: int, spread: float):
     np.testing.assert_allclose(np.array(attend(*single)), expected, atol=2e-6 * spread)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_broken_input_shows():
     """What is no number must not be hidden by the arithmetic that stands for the exponential."""
     x = mx.ones((1, 1, 40, 8))

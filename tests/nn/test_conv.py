@@ -11,7 +11,7 @@ from support import needs
 
 from mlx_speak import blas
 from mlx_speak.nn import conv
-from mlx_speak.nn.conv import Conv1d, ConvTranspose1d, conv1d, conv_transpose1d
+from mlx_speak.nn.conv import Conv1d, Conv2d, ConvTranspose1d, conv1d, conv_transpose1d
 
 # float32 sums of at most a few thousand unit-normal products, relative to the largest output.
 TOLERANCE = 1e-5
@@ -175,6 +175,17 @@ def test_modules_hold_mlx_layout_and_apply_the_functions():
     assert "bias" not in up
     expected = conv_transpose1d(x, up.weight, stride=2, padding=1)
     assert mx.array_equal(up(x), expected)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize(
+    ("taps", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 2, 0), (4, 1, 3)]
+)
+def test_images_are_convolved_as_mlx_does(taps, stride, padding, dilation):
+    layer = Conv2d(5, 70, taps, stride, padding, dilation)
+    x = mx.array(random(2, 19, 23, 5))
+    expected = mx.conv2d(x, layer.weight, stride, padding, dilation) + layer.bias
+    assert_close(layer(x), np.array(expected))
 
 
 @pytest.mark.parametrize("dilation", [1, 2])

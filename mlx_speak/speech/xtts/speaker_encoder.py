@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
+from ...nn.conv import Conv2d
 from .mel import speaker_mel
 
 _BANDS = 64
@@ -35,14 +36,14 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.conv1 = Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.norm = Affine(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv2 = Conv2d(channels, channels, 3, 1, 1)
         hidden = max(channels // 8, 1)
         self.squeeze = nn.Linear(channels, hidden)
         self.excite = nn.Linear(hidden, channels)
         if stride > 1 or in_channels != channels:
-            self.shortcut = nn.Conv2d(in_channels, channels, 1, stride)
+            self.shortcut = Conv2d(in_channels, channels, 1, stride)
 
     def __call__(self, x: mx.array) -> mx.array:
         y = self.conv2(self.norm(nn.relu(self.conv1(x))))
@@ -56,7 +57,7 @@ class SpeakerEncoder(nn.Module):
 
     def __init__(self, dims: int, layers: Sequence[int], num_filters: Sequence[int]):
         super().__init__()
-        self.conv = nn.Conv2d(1, num_filters[0], 3, 1, 1)
+        self.conv = Conv2d(1, num_filters[0], 3, 1, 1)
         self.norm = Affine(num_filters[0])
         before = (num_filters[0], *num_filters)
         self.layers = [
