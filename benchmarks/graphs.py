@@ -118,6 +118,18 @@ def _count(nodes: Sequence[dict[str, Any]]) -> Iterator[Dispatch]:
             yield from (Dispatch(name, size, size, 0) for size in parts)
         elif name == "Gather":
             yield Dispatch(name, min(sizes[0], written) + sum(sizes[1:]), written, 0)
+        elif name == "embedding":
+            (_, ids, _), *table = node["inputs"][:4]
+            rows, looked_up = math.prod(ids), {key for key, *_ in table}
+            yield Dispatch(
+                name,
+                sum(
+                    size * rows // inputs[key][0][0] if key in looked_up else size
+                    for key, size in zip(inputs, sizes, strict=True)
+                ),
+                written,
+                0,
+            )
         else:
             yield Dispatch(name, sum(sizes), written, _flops(node, name))
 

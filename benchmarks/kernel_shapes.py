@@ -57,6 +57,9 @@ def calls(small: bool = False) -> Iterator[Call]:
         for beams in (1, 4):
             yield _query_attention(f"NLLB, {kind}", bits, beams, width, heads, source)
     yield _decode_attention("XTTS, bf16", 1, heads, 2 * target if small else 400)
+    for bits in (None, 8):
+        kind = f"{bits} bits" if bits else "bf16"
+        yield _embedding(f"NLLB, a token, {kind}", vocabulary, width, bits)
     yield _residual_layer_norm("NLLB, bf16", width)
     for dtype, title in ((bf16, "bf16"), (mx.float32, "fp32")):
         yield _argmax(f"NLLB, {title}", vocabulary, dtype)
@@ -186,6 +189,19 @@ def _quantized_cross_attention(where: str, beams: int, heads: int, length: int) 
 
     name = "quantized_cross_attention"
     return Call(name, f"{where}, {length} slots", make, run, lambda y: y)
+
+
+def _embedding(where: str, vocabulary: int, dims: int, bits: int | None) -> Call:
+    def make() -> tuple[mx.array, Arrays]:
+        table = _normal(vocabulary, dims)
+        weights = list(mx.quantize(table, 64, bits)) if bits else [table]
+        return mx.array([[vocabulary // 2]]), [_normal(1, dims, dtype=mx.float32), *weights]
+
+    def run(ids: mx.array, positions: mx.array, *weights: mx.array) -> mx.array:
+        weight = kernels.QuantizedArray(*weights, 64, bits) if bits else weights[0]
+        return kernels.embedding(ids, weight, positions, scale=dims**0.5, blank=1)
+
+    return Call("embedding", where, make, run)
 
 
 def _residual_layer_norm(where: str, dims: int) -> Call:

@@ -26,6 +26,8 @@ from .cross_attention import (
 from .decode_attention import OPERATION as _DECODE_ATTENTION
 from .decode_attention import decode_attention, decode_attention_backend, decode_attention_ops
 from .dispatch import Backend, BackendNotAvailableError, Choice, gpu, use
+from .embedding import OPERATION as EMBEDDING
+from .embedding import add_positions, embedding, embedding_ops
 from .instance_norm import OPERATION as _INSTANCE_NORM
 from .instance_norm import instance_norm, instance_norm_ops
 from .istft import OPERATION as _ISTFT
@@ -48,6 +50,7 @@ OPERATIONS = (
     _CROSS_ATTENTION,
     _QUANTIZED_CROSS_ATTENTION,
     _QUERY_ATTENTION,
+    EMBEDDING,
     PROJECTION,
     QUANTIZED_PROJECTION,
     _RESIDUAL_LAYER_NORM,
@@ -61,6 +64,7 @@ OPERATIONS = (
 """What this room has, for the listing and the tests."""
 
 __all__ = [
+    "EMBEDDING",
     "OPERATIONS",
     "PROJECTION",
     "QUANTIZED_PROJECTION",
@@ -70,6 +74,7 @@ __all__ = [
     "Choice",
     "Norm",
     "QuantizedArray",
+    "add_positions",
     "argmax",
     "argmax_ops",
     "conv_transpose1d",
@@ -80,6 +85,8 @@ __all__ = [
     "decode_attention",
     "decode_attention_backend",
     "decode_attention_ops",
+    "embedding",
+    "embedding_ops",
     "gpu",
     "instance_norm",
     "instance_norm_ops",

@@ -92,10 +92,18 @@ def weight_of(layer: nn.Module) -> mx.array | kernels.QuantizedArray | None:
     return None
 
 
-def kernel_weight(linear: nn.Module) -> mx.array | kernels.QuantizedArray | None:
+_OPERATIONS = {
+    nn.Linear: kernels.PROJECTION,
+    nn.QuantizedLinear: kernels.QUANTIZED_PROJECTION,
+    nn.Embedding: kernels.EMBEDDING,
+    nn.QuantizedEmbedding: kernels.EMBEDDING,
+}
+
+
+def kernel_weight(layer: nn.Module) -> mx.array | kernels.QuantizedArray | None:
     """What the kernels take, or None where none of them is to run or the layer is another."""
-    weight = weight_of(linear)
-    return weight if weight is not None and _runs_on_kernels(weight) else None
+    operation = _OPERATIONS.get(type(layer))
+    return None if operation is None or operation.backend(True) == "ops" else weight_of(layer)
 
 
 def _runs_on_kernels(weight: mx.array | kernels.QuantizedArray) -> bool:

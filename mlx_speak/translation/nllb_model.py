@@ -25,6 +25,7 @@ from ..errors import ModelFormatError
 from ..model_folder import read_config
 from ..nn.attention import Mask
 from ..nn.cache import KeyValueCache
+from ..nn.embedding import embed
 from ..nn.positions import sinusoids
 from ..nn.projection import score
 from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
@@ -282,16 +283,14 @@ class NLLB(nn.Module):
         """
         config = self.config
         scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
-        x = self.embedding(ids) * scale
-        places = ids != config.pad_token_id
         table = sinusoids(before + ids.shape[1] + config.pad_token_id + 1, config.d_model)
         first = before + config.pad_token_id + 1
         if alternatives or ids.shape[1] == 1:
             found = table[first : first + 1]
         else:
+            places = ids != config.pad_token_id
             found = table[first - 1 + mx.cumsum(places.astype(mx.int32), 1)]
-        found = found.astype(x.dtype)
-        return x + mx.where(places[..., None], found, 0)
+        return embed(ids, self.embedding, found, scale=scale, blank=config.pad_token_id)
 
 
 _FLOAT16_LIMIT = 65504.0 - 1000

@@ -30,12 +30,14 @@ from .norm import norm_cases, residual_layer_norm
 from .projection import projection, projection_cases, quantized_cases, quantized_projection
 from .recurrence import lstm, lstm_cases
 from .spectral import istft, istft_cases
+from .table import embedding, embedding_cases
 
 SETS: dict[str, Callable[[], Iterator[Case]]] = {
     "decode_attention": lambda: attention_cases(decode_attention),
     "cross_attention": lambda: attention_cases(cross_attention),
     "quantized_cross_attention": quantized_attention_cases,
     "query_attention": query_attention_cases,
+    "embedding": embedding_cases,
     "projection": projection_cases,
     "quantized_projection": quantized_cases,
     "residual_layer_norm": norm_cases,
@@ -63,6 +65,10 @@ SMALL: dict[str, list[Case]] = {
     "query_attention": [
         query_attention(21, tokens=3, batch=2, masked=True),
         query_attention(5, mx.bfloat16, bits=8, tokens=2, inputs=100, dims=128, bias=False),
+    ],
+    "embedding": [
+        embedding(4, dims=300, batch=2),
+        embedding(5, mx.bfloat16, bits=4, dims=64, alike=True),
     ],
     "projection": [
         projection(70, rows=3, norm=True, activation="relu"),
@@ -95,6 +101,7 @@ LENGTHS: dict[str, Callable[..., Case]] = {
     "cross_attention": cross_attention,
     "quantized_cross_attention": quantized_cross_attention,
     "query_attention": query_attention,
+    "embedding": embedding,
     "projection": projection,
     "quantized_projection": quantized_projection,
     "residual_layer_norm": residual_layer_norm,

@@ -196,6 +196,8 @@ def test_more_than_the_kernels_hold_runs_in_plain_mlx(emulated) -> None:
         (lambda q, k, m: kernels.query_attention(q, k[0, 0], None, k, k), "x has"),
         (lambda q, k, m: kernels.query_attention(q[0], k[0, 0], None, k, k), "weight"),
         (lambda q, k, m: kernels.query_attention(q[0], mx.zeros((128, 64)), None, k, k), "keys"),
+        (lambda q, k, m: kernels.embedding(m, k[0, 0], k[0, 0, :, :8]), "positions"),
+        (lambda q, k, m: kernels.embedding(m, k[0], k[0, 0]), "weight"),
         (lambda q, k, m: kernels.residual_layer_norm(q, k, m, m, eps=0), "residual"),
         (lambda q, k, m: kernels.residual_layer_norm(q, q, m, m, eps=0), "weight"),
         (lambda q, k, m: kernels.argmax(mx.zeros((3, 0))), "logits"),

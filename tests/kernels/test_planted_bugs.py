@@ -120,6 +120,17 @@ BUGS = [
         ("slot < source_length", "slot <= source_length", READ),
         ("own_out + t * heads", "own_out + (t + 4) * heads", WRITE),
     )),
+    *(Bug("embedding", "embedding.metal", right, wrong, **how) for right, wrong, how in (
+        ("weight + id * weight_strides[0]", "weight + token * weight_strides[0]", {}),
+        ("id == BLANK ?", "false ?", {}),
+        ("token * positions_strides[0]", "0", {}),
+        ("number * scale[0]", "number", {}),
+        ("offsets + id", "scales + id", {}),
+        ("d < dims;", "d <= dims;", READ),
+        ("out[token * dims + d]", "out[d]", RACE),
+    )),
+    Bug("embedding", "quantized.h", "index * stride", "index"),
+    Bug("embedding", "quantized.h", "index / GROUP_SIZE", "0"),
     Bug("residual_layer_norm", "reduction.h", BARRIER, "", **RACE),
     Bug("residual_layer_norm", "reduction.h", "shared[group] =", "shared[group + 1] =", **WRITE),
     Bug("residual_layer_norm", "reduction.h", "if (lane == 0)", "if (lane == 0 && value != 0.0f)"

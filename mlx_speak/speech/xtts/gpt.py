@@ -17,6 +17,7 @@ import mlx.nn as nn
 from ...nn import native
 from ...nn.activations import gelu_tanh
 from ...nn.cache import KeyValueCache
+from ...nn.embedding import embed
 from ...nn.projection import norm_of, weight_of
 from ...nn.transformer import FeedForward, SelfAttention
 
@@ -92,12 +93,13 @@ class GPT(nn.Module):
 
     def embed_text(self, text_ids: mx.array) -> mx.array:
         """(batch, tokens), START and STOP included → (batch, tokens, dims)."""
-        return self.text_embedding(text_ids) + self.text_positions(mx.arange(text_ids.shape[1]))
+        places = mx.arange(text_ids.shape[1])
+        return embed(text_ids, self.text_embedding, self.text_positions(places))
 
     def embed_codes(self, codes: mx.array, position: int) -> mx.array:
         """(batch, tokens), the first of them in that place → (batch, tokens, dims)."""
         places = mx.arange(position, position + codes.shape[1])
-        return self.audio_embedding(codes) + self.audio_positions(places)
+        return embed(codes, self.audio_embedding, self.audio_positions(places))
 
     def read(self, latents: mx.array) -> Context:
         """Read a speaker's latents (batch, latents, dims), which stand before everything."""
