@@ -21,8 +21,19 @@ from mlx_speak.speech.voice import SpeechError
 PHONEMES = "ðə kənfˌɪɡjəɹˈAʃən fˈIl ɪz ɹˈɛd twˈIs."
 
 
+@pytest.fixture(scope="module")
+def listened(small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where a speaker has been listened to."""
+    folder = tmp_path_factory.mktemp("listened")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLX_SPEAK_HOME", str(folder))
+        load(small.folder).warm_up("en", "af_heart")
+    return folder
+
+
 @pytest.fixture
-def voice(small, home: Path) -> KokoroVoice:
+def voice(small, listened: Path, monkeypatch: pytest.MonkeyPatch) -> KokoroVoice:
+    monkeypatch.setenv("MLX_SPEAK_HOME", str(listened))
     voice = load(small.folder)
     voice.warm_up("en", "af_heart")
     return voice
