@@ -287,10 +287,12 @@ def _warn_of_cpu(name: str) -> None:
 
     import mlx.core as mx
 
-    if mx.default_device().type == mx.DeviceType.cpu:
+    from . import blas
+
+    if mx.default_device().type == mx.DeviceType.cpu and blas.library() is None:
         logging.getLogger("mlx_speak").warning(
-            "%s is quantised, which MLX multiplies many times slower than fp32 on a CPU: "
-            "it saves memory here, and no time",
+            "%s is quantised, which MLX multiplies many times slower than fp32 on a CPU, and there "
+            "is no compiled code to do it: it saves memory here, and no time",
             name,
         )
 

@@ -6,6 +6,7 @@ arXiv:2406.04904). The weights are coqui's, under the non-commercial CPML.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,14 +25,12 @@ from .generation import Sampling, Step, generate
 from .gpt import GPT, Context
 from .hifigan import Decoder, DecoderConfig
 from .mel import CONDITIONING_RATE, SPEAKER_RATE, conditioning_mel
+from .pace import Pace
 from .speaker_encoder import SpeakerEncoder
 
 _BANDS = 80
 _SHORTEST = 0.33
 """Seconds below which a stretch of a recording tells nothing."""
-_GROWTH = 1.6
-"""How many times as many codes as the chunk before a chunk has, up to `_LONGEST`."""
-_LONGEST = 48
 
 
 @dataclass(frozen=True)
@@ -246,6 +245,7 @@ class XTTS(nn.Module):
         seed: int = 0,
         speed: float = 1.0,
         first_chunk: int = 6,
+        pace: Pace | None = None,
     ) -> Iterator[mx.array | None]:
         """Speak as early as possible.
 
@@ -256,30 +256,54 @@ class XTTS(nn.Module):
             temperature, top_k, top_p, repetition_penalty, seed: as `Sampling` has them.
             speed: above 1 is faster.
             first_chunk: codes after which the first chunk is decoded; the following ones grow.
+            pace: sizes the chunks in its place, of `pace(first_chunk)`; learns from this run.
 
         Yields:
             Chunks (n,) at `config.sample_rate` that join without a seam, and None after a code
             that brought no sound.
         """
-        if first_chunk < 1:
-            raise ValueError(f"first_chunk is {first_chunk}: expected one code at least")
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
         prefix = prefix or self.prefix(latents)
         speaker = latents.speaker_embedding[..., 0]
+        pace = pace or self.pace(first_chunk)
+        codes = self.codes(text_ids, prefix, sampling)
         states: list[mx.array] = []
-        begin, due, size = 0, first_chunk, float(first_chunk)
-        for step in self.codes(text_ids, prefix, sampling):
+        begin = done = 0
+        due, first_made = pace.first(speed), 0.0
+        while True:
+            start = time.perf_counter()
+            if (step := next(codes, None)) is None:
+                break
+            if states:  # for the first the text was read, too
+                pace.learn_code(time.perf_counter() - start)
             states.append(step.state)
             if len(states) < due or not (end := self.decoder.ready(len(states), speed)) > begin:
                 yield None
                 continue
-            yield self._chunk(states, speaker, begin, end, speed)
-            begin = end
-            size = min(size * _GROWTH, _LONGEST)
-            due = len(states) + round(size)
+            start = time.perf_counter()
+            chunk = self._chunk(states, speaker, begin, end, speed)
+            now = time.perf_counter()
+            first_made, made = first_made or now, len(states) - done
+            pace.learn_chunk(made, now - start)
+            yield chunk
+            # If the first chunk waited to be heard, more is ahead, and the last chunk at least.
+            frame = self.decoder.samples_per_frame / self.config.sample_rate
+            ahead = max(end * frame - (now - first_made), (end - begin) * frame)
+            begin, done = end, len(states)
+            due = done + pace.after(made, ahead, speed)
         end = self.decoder.frames(len(states), speed)
         if end > begin:
             yield self._chunk(states, speaker, begin, end, speed, complete=True)
+
+    def pace(self, first_chunk: int) -> Pace:
+        """A pace that begins with so many codes; whoever speaks again should keep it.
+
+        Raises:
+            ValueError: that is none.
+        """
+        if first_chunk < 1:
+            raise ValueError(f"first_chunk is {first_chunk}: expected one code at least")
+        return Pace(self.config.gpt_code_stride_len / self.config.input_sample_rate, first_chunk)
 
     def _chunk(
         self,

@@ -39,7 +39,8 @@ class XTTSVoice(Voice):
         top_p: draw from the likeliest codes that have this share of the probability.
         repetition_penalty: above 1, codes that came before are less likely.
         seed: the same seed gives the same samples.
-        first_chunk: codes (46 ms each) after which the first chunk is made; later ones grow.
+        first_chunk: codes (46 ms each) after which the first chunk is made if the next will then be
+            there in time; where that would not be it is made later, once it is known.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class XTTSVoice(Voice):
         self.sample_rate = model.config.sample_rate
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self.repetition_penalty, self.seed = repetition_penalty, seed
-        self.first_chunk = first_chunk
+        self._pace = model.pace(first_chunk)
         self._known = {speaker.name: speaker for speaker in known}
         self._prefixes: OrderedDict[int, tuple[XTTSSpeaker, Prefix]] = OrderedDict()
         stated = {code.partition("-")[0] for code in model.config.languages}
@@ -182,7 +183,7 @@ class XTTSVoice(Voice):
             repetition_penalty=self.repetition_penalty,
             seed=self.seed,
             speed=speed,
-            first_chunk=self.first_chunk,
+            pace=self._pace,
         ):
             chunk = None if samples is None else self._checked(samples)
             if chunk is not None and not begun:
