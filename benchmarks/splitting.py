@@ -215,10 +215,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     options = parser.parse_args()
     sys.path.append(str(TESTS))
+    here = machine()
     found = measure(options.rate, options.sentences)
     report(found)
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"machine": here, **found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -191,10 +191,10 @@ def main() -> None:
     options = parser.parse_args()
     use_own_processor()
     use_threads(options.threads)
+    here = machine() | {"threads": str(options.threads)}
     found = measure(options.engines, options.sentences, options.slow, options.threads)
     report(found)
     if options.json:
-        here = machine() | {"threads": str(options.threads)}
         options.json.write_text(json.dumps({"machine": here, **found}, indent=1) + "\n")
 
 
