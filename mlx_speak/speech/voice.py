@@ -126,7 +126,18 @@ class Voice(ABC):
         speed: float = 1.0,
     ) -> Audio:
         """Speak the whole text. Arguments and errors are those of `stream_generate`."""
-        return self._joined(self.stream_generate(text, language, speaker, speed))
+        words = self._read_aloud(text, language, speaker)
+        return self._joined(self._sound(self._whole_steps(words, language, speaker, speed)))
+
+    def _whole_steps(
+        self,
+        text: str,
+        language: str | Language | None,
+        speaker: str | Speaker | None,
+        speed: float,
+    ) -> Iterator[Audio | None]:
+        """`steps` of a text that nobody waits to hear the beginning of."""
+        return self.steps(text, language, speaker, speed)
 
     @abstractmethod
     def check(

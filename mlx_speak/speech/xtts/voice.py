@@ -17,6 +17,7 @@ from ...languages import Language
 from ..voice import Speaker, SpeechError, Voice, check_speed
 from . import speakers
 from .model import XTTS, Prefix, load_model
+from .pace import Pace
 from .speakers import XTTSSpeaker, read_speakers
 from .tokenizer import XTTSTokenizer
 
@@ -38,7 +39,8 @@ class XTTSVoice(Voice):
         top_k: draw from so many of the likeliest codes; 1 takes the likeliest.
         top_p: draw from the likeliest codes that have this share of the probability.
         repetition_penalty: above 1, codes that came before are less likely.
-        seed: the same seed gives the same samples.
+        seed: the same seed gives the same samples; streamed ones, whose chunks are as long as the
+            machine has time for, to 1e-5.
         first_chunk: codes (46 ms each) after which the first chunk is made if the next will then be
             there in time; where that would not be it is made later, once it is known.
     """
@@ -129,6 +131,27 @@ class XTTSVoice(Voice):
             speaker: one of `speakers` or its name, what `clone` returned, or the path of a
                 recording, which is then cloned; by default the first.
         """
+        return self._speak(text, language, speaker, speed, self._pace)
+
+    def _whole_steps(
+        self,
+        text: str,
+        language: str | Language | None,
+        speaker: str | Speaker | None,
+        speed: float,
+    ) -> Iterator[Audio | None]:
+        """Decoded in one, so that it is the same to the last bit however fast the machine is."""
+        whole = self.model.pace(self.model.config.max_codes)
+        return self._speak(text, language, speaker, speed, whole)
+
+    def _speak(
+        self,
+        text: str,
+        language: str | Language | None,
+        speaker: str | Speaker | None,
+        speed: float,
+        pace: Pace,
+    ) -> Iterator[Audio | None]:
         speed = check_speed(speed)
         chosen = self._speaker(speaker)
         code = self._language(language or chosen.language).code
@@ -137,7 +160,7 @@ class XTTSVoice(Voice):
         longest = self.model.config.gpt_max_text_tokens
         for part, ids in self.tokenizer.parts(text, code, longest):
             if any(map(str.isalnum, part)):
-                yield from self._utter(ids, chosen, prefix, speed)
+                yield from self._utter(ids, chosen, prefix, speed, pace)
 
     def prepare(
         self,
@@ -169,7 +192,7 @@ class XTTSVoice(Voice):
         return self._language(language or self._speaker(speaker).language)
 
     def _utter(
-        self, ids: list[int], speaker: XTTSSpeaker, prefix: Prefix, speed: float
+        self, ids: list[int], speaker: XTTSSpeaker, prefix: Prefix, speed: float, pace: Pace
     ) -> Iterator[Audio | None]:
         """One run of the GPT, without the silence that it may begin with."""
         begun = False
@@ -183,7 +206,7 @@ class XTTSVoice(Voice):
             repetition_penalty=self.repetition_penalty,
             seed=self.seed,
             speed=speed,
-            pace=self._pace,
+            pace=pace,
         ):
             chunk = None if samples is None else self._checked(samples)
             if chunk is not None and not begun:
