@@ -15,7 +15,7 @@ import kernel_cases
 import mlx_speak.kernels
 import numpy as np
 import pytest
-from support import benchmark, package
+from support import benchmark, needs, package
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -192,6 +192,7 @@ def test_sentences_come_out_of_every_splitter(tmp_path: Path) -> None:
 @pytest.mark.oracle
 def test_what_espeak_says_is_heard(tmp_path: Path) -> None:
     package("faster_whisper")
+    needs(shutil.which("espeak-ng"), "the command espeak-ng")
     engines = ["espeak-ng, our system voice", "espeak-ng, the command"]
     found, _ = run(tmp_path, "voices.py", "--sentences", "1", "--engines", *engines)
     assert list(found["engines"]) == engines, found["about"]
