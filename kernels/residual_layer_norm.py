@@ -1,7 +1,7 @@
 """A residual connection and the layer norm that follows it, in one dispatch.
 
-It serves post-norm transformers: Bergamot, and PL-BERT in Kokoro. Pre-norm ones (NLLB, XTTS) have both
-within `projection`, which norms what it reads and adds what it writes to.
+It serves post-norm transformers: Bergamot, and PL-BERT in Kokoro. Pre-norm ones (NLLB, XTTS) have
+both within `projection`, which norms what it reads and adds what it writes to.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import pytest
 from support import figures, needs
 
 from mlx_speak.errors import ModelNotFoundError
+from mlx_speak.home import home as real_home
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the oracle, too
 
@@ -49,7 +50,9 @@ def models() -> dict[str, Path]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of mlx_speak for one test."""
-    folder = tmp_path / "home"
+    """A cache of mlx_speak for one test, with nothing in it but what is compiled for all."""
+    folder, compiled = tmp_path / "home", real_home("blas")
+    folder.mkdir(mode=0o700)
+    (folder / "blas").symlink_to(compiled)
     monkeypatch.setenv("MLX_SPEAK_HOME", str(folder))
     return folder
