@@ -97,6 +97,10 @@ def attend_extending(
         if seen := _booleans(mask, (batch, 1, tokens, length), none_is_default=tokens == 1):
             out, extended = kernels.decode_attention(*arrays, mask=seen[0])
             return out, KeyValueCache(extended, length)
+    if mask is None:
+        out = native.attention(queries, cache.keys_values, cache.length, keys_values)
+        if out is not None:
+            return out, cache.extend(keys_values)
     cache = cache.extend(keys_values)
     return attend(queries, *cache.filled, mask=mask), cache
 
@@ -130,6 +134,10 @@ def attend_across(
     on_kernel = kernels.cross_attention_backend(queries, keys, values) != "ops"
     if on_kernel and (seen := _source_mask(mask, keys)):
         return kernels.cross_attention(queries, keys, values, mask=seen[0])
+    if mask is None:
+        out = native.attention(queries, (keys, values), keys.shape[2])
+        if out is not None:
+            return out
     return attend(queries, keys, values, mask=mask)
 
 

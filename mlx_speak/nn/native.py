@@ -18,6 +18,8 @@ import numpy as np
 from .. import blas
 from ..kernels import Activation, Norm, QuantizedArray, dispatch
 
+_WORTHWHILE = 1 << 20
+"""fp32 weights from which on a call costs less than MLX's dispatches."""
 _ACTIVATIONS: dict[Activation | None, int] = {None: 0, "relu": 1, "gelu_tanh": 2}
 
 
@@ -81,20 +83,26 @@ class Linear(NamedTuple):
 
 def projection(
     x: mx.array,
-    weight: QuantizedArray,
+    weight: mx.array | QuantizedArray,
     bias: mx.array | None = None,
     *,
     norm: Norm | None = None,
     activation: Activation | None = None,
     residual: mx.array | None = None,
 ) -> mx.array | None:
-    """As `kernels.projection`, with quantised weights; None if it is not for the library."""
+    """As `kernels.projection`; None if it is not for the library.
+
+    Quantised weights are; those of fp32 where they are many and `x` is a single row: for more rows
+    MLX's dispatches do not count.
+    """
     linear = Linear(weight, bias)
+    outputs, inputs = weight.shape
+    if not isinstance(weight, QuantizedArray) and (x.size != inputs or weight.size < _WORTHWHILE):
+        return None
     beside = (norm.weight, norm.bias) if norm else ()
     if not x.size or not linear.fits() or not serves(x, residual, *beside):
         return None
     at = Addresses()
-    outputs, inputs = weight.shape
     out = np.empty((*x.shape[:-1], outputs), np.float32)
     try:
         layer = ctypes.byref(_linear(at, linear))
@@ -103,6 +111,38 @@ def projection(
     except ValueError:
         return None
     call("projection", *arguments, out)
+    return mx.array(out)
+
+
+def attention(
+    queries: mx.array,
+    cached: mx.array | tuple[mx.array, mx.array],
+    length: int,
+    own: mx.array | None = None,
+) -> mx.array | None:
+    """A single token's attention; None if it is not for the library.
+
+    Args:
+        queries: (1, num_heads, 1, head_dims).
+        cached: keys and values (2, 1, num_heads, capacity, head_dims), in one array or in two.
+        length: how many of them are there.
+        own: the token's, (2, 1, num_heads, 1, head_dims), if it attends to itself too.
+
+    Returns:
+        (1, num_heads, 1, head_dims).
+    """
+    batch, heads, tokens, dims = queries.shape
+    arrays = cached if isinstance(cached, tuple) else (cached,)
+    if batch * tokens != 1 or not serves(queries, *arrays, own):
+        return None
+    try:
+        keys, values = cached if isinstance(cached, tuple) else np.array(cached, copy=False)
+        key, value = (None, None) if own is None else np.array(own, copy=False)
+        out = np.empty(queries.shape, np.float32)
+        sizes = (heads, dims, length, keys.shape[2])
+        call("attend", *sizes, queries, keys, values, key, value, out)
+    except ValueError:
+        return None
     return mx.array(out)
 
 

@@ -40,7 +40,7 @@ def project(
     fused = activation and _FUSED.get(activation)
     weight = weight_of(linear) if fused or activation is None else None
     if weight is not None:
-        bias, out = linear.get("bias"), None
+        bias = linear.get("bias")
         options: _Options = {
             "norm": kernel_norm(norm),
             "activation": fused,
@@ -48,9 +48,7 @@ def project(
         }
         if _runs_on_kernels(weight):
             return kernels.projection(x, weight, bias, **options)
-        if isinstance(weight, kernels.QuantizedArray):
-            out = native.projection(x, weight, bias, **options)
-        if out is not None:
+        if (out := native.projection(x, weight, bias, **options)) is not None:
             return out
     x = linear(x if norm is None else norm(x))
     x = x if activation is None else activation(x)
@@ -59,9 +57,8 @@ def project(
 
 def score(hidden: mx.array, embedding: nn.Module) -> mx.array:
     """The logits of every row of an embedding, (..., dims) → (..., rows)."""
-    weight, logits = weight_of(embedding), None
-    if isinstance(weight, kernels.QuantizedArray):
-        logits = native.projection(hidden, weight)
+    weight = weight_of(embedding)
+    logits = None if weight is None else native.projection(hidden, weight)
     return embedding.as_linear(hidden) if logits is None else logits
 
 

@@ -16,6 +16,8 @@ int mlx_speak_blas_open(const char *, const char *, const char *, int);
 int mlx_speak_projection(const linear *, int, const float *, const norm *, int, const float *,
                          float *);
 int mlx_speak_decoder_step(const layer *, int, int, int, float *, int, int, float *);
+int mlx_speak_attend(int, int, int, int, const float *, const float *, const float *, const float *,
+                     const float *, float *);
 int mlx_speak_lstm(int, int, const float *, const float *, float *);
 int mlx_speak_convolve(const int *, const float *, const float *, const float *, const float *,
                        float *);
@@ -80,6 +82,12 @@ static void *check(void *unused) {
       free_linear(layers[i].query_key_value), free_linear(layers[i].output),
           free_linear(layers[i].up), free_linear(layers[i].down);
     free(cache), free(x);
+  }
+  for (int length = 0; length < 600; length += 199) {
+    float *q = numbers(4 * 20), *k = numbers(4 * 20 * (length + 1)), *out = numbers(4 * 20);
+    if (mlx_speak_attend(4, 20, length, length + 1, q, k, k, q, q, out)) exit(2);
+    if (length && mlx_speak_attend(4, 20, length, length + 1, q, k, k, NULL, NULL, out)) exit(2);
+    free(q), free(k), free(out);
   }
   int length = 5, size = 20;
   float *gates = numbers((size_t)length * 8 * size), *recurrent = numbers((size_t)8 * size * size);

@@ -18,6 +18,8 @@ from support import needs
 from mlx_speak import blas, kernels
 from mlx_speak.nn import native
 from mlx_speak.nn.activations import gelu_tanh
+from mlx_speak.nn.attention import attend_extending
+from mlx_speak.nn.cache import KeyValueCache
 from mlx_speak.nn.projection import project, score
 from mlx_speak.speech.xtts.gpt import GPT, Context
 
@@ -106,6 +108,42 @@ def test_all_of_a_projection(called, bits: int, rows: int, activation, residual:
     expected = expected if beside is None else expected + beside
     # As above, of inputs that a norm has made a few times as large.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_single_row_by_many_weights(called) -> None:
+    layer, norm = nn.Linear(1024, 1024), nn.LayerNorm(1024)
+    for rows in (1, 2):
+        x = NORMAL((1, rows, 1024)).astype(np.float32)
+        found = project(mx.array(x), layer, norm=norm, residual=mx.array(x))
+        expected = normed(x.astype(np.float64), norm) @ np.array(layer.weight, np.float64).T
+        # Sums of 1024 products of which the square root of the sum of squares is half.
+        np.testing.assert_allclose(found, expected + np.array(layer.bias) + x, rtol=0, atol=5e-6)
+        assert called == ["projection"]  # for one row
+
+
+@pytest.mark.parametrize("heads", [1, 3, 16])
+@pytest.mark.parametrize("length", [0, 1, 2, 63, 64, 200])
+@pytest.mark.parametrize("own", [True, False])
+def test_attention_of_a_token(called, heads: int, length: int, own: bool) -> None:
+    if not own and not length:
+        return
+    queries, *token = NORMAL((3, 1, heads, 1, 24)).astype(np.float32)
+    cached = NORMAL((2, 1, heads, length, 24)).astype(np.float32)
+    room = np.pad(cached, [(0, 0)] * 3 + [(0, 5), (0, 0)], constant_values=np.nan)
+    cache = KeyValueCache(mx.array(room), length)
+    if own:
+        keys_values = mx.array(np.stack(token))
+        found, cache = attend_extending(mx.array(queries), keys_values, cache)
+        cached = np.concatenate([cached, np.stack(token)], axis=3)
+        assert np.array_equal(mx.stack(list(cache.filled)), cached)
+    else:
+        found = native.attention(mx.array(queries), cache.keys_values, length)
+    assert called == ["attend"]
+    keys, values = cached.astype(np.float64)
+    scores = queries @ keys.swapaxes(2, 3) / np.sqrt(24)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = weights / weights.sum(-1, keepdims=True) @ values
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)  # fp32, of values of size 1
 
 
 def test_the_logits_of_a_quantized_table(called) -> None:
@@ -219,7 +257,7 @@ def test_layers_of_another_kind_go_through_mlx(called) -> None:
     model.layers[1].feed_forward.up = adapted
     expected, _ = model.step(mx.array([[3]]), context)
     assert np.array_equal(model.stepper(context)(mx.array([[3]])), expected)
-    assert not called
+    assert "decoder_step" not in called
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
