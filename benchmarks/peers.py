@@ -30,8 +30,7 @@ LIMITS = {
     "espeak-ng, our system voice": "formants in place of a network: no person speaks",
     "stream2sentence, auto_context": "it waits less for what follows, and is wrong more often; "
     "we wait for the next word, and translate ahead meanwhile",
-    "coqui-tts": "MLX's convolutions in two dimensions, and its group norms; a speaker is heard "
-    "once and kept",
+    "coqui-tts": "what MLX does between products, on one thread; a speaker is heard once and kept",
 }
 """Why a peer may be ahead, by its name."""
 
