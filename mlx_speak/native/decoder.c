@@ -5,20 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decoder.h"
 #include "lanes.h"
 #include "library.h"
 #include "pool.h"
-#include "projection.h"
 
 /* Numbers of keys up to which a thread attends alone. */
 enum { SMALL = 1 << 14 };
-
-typedef struct {
-  norm attention_norm;
-  linear query_key_value, output;
-  norm feed_forward_norm;
-  linear up, down;
-} layer;
 
 typedef struct {
   int heads, dims, length, capacity; /* dims of a head; of (heads, capacity, dims) `length` are there */

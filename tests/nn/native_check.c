@@ -3,14 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "projection.h"
-
-typedef struct {
-  norm attention_norm;
-  linear query_key_value, output;
-  norm feed_forward_norm;
-  linear up, down;
-} layer;
+#include "decoder.h"
 
 int mlx_speak_blas_open(const char *, const char *, const char *, int);
 int mlx_speak_projection(const linear *, int, const float *, const norm *, int, const float *,
