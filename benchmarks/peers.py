@@ -80,13 +80,16 @@ def bergamot(found: dict[str, Any]) -> Iterator[Row]:
 
 def nllb(found: dict[str, Any]) -> Iterator[Row]:
     engines = found["engines"]
-    ours, *others = engines
+    dense, *others = engines
+    eight = "mlx_speak 8bit"
     for peer in others:
         if not peer.startswith("mlx_speak"):
+            ours = eight if "int8" in peer and eight in engines else dense
             agreement = found["agreement"][ours][peer]
             seconds = [engines[name]["ms_per_token"] / 1e3 for name in (ours, peer)]
             quality = f"{agreement:.0%} of the tokens the same"
-            yield Row("NLLB-200 600M, a token", peer, *seconds, agreement == 1, quality)
+            work = f"NLLB-200 600M{' in 8 bits' * (ours == eight)}, a token"
+            yield Row(work, peer, *seconds, agreement == 1, quality)
 
 
 def xtts(found: dict[str, Any]) -> Iterator[Row]:
@@ -94,7 +97,7 @@ def xtts(found: dict[str, Any]) -> Iterator[Row]:
     works = {"code": "a code", "first_chunk": "first chunk", "clone": "hearing 4 s of a speaker"}
     for peer, row in others:
         for key, work in works.items():
-            if key in row:
+            if key in row and not peer.startswith("mlx_speak"):
                 yield Row(
                     f"XTTS v2, {work}", peer, ours[1][key], row[key], True, "waveform to 1e-4"
                 )

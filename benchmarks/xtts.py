@@ -222,7 +222,8 @@ def main() -> None:
         runs = {OURS: (ScriptWorker(sys.executable, HERE, OURS, *common, "float32"), FIRST_CHUNK)}
         for precision in options.also:
             peer = ScriptWorker(sys.executable, HERE, OURS, *common, precision)
-            runs[f"{OURS} {precision}"] = (peer, FIRST_CHUNK)
+            shown = f"{precision} bits" if precision.isdigit() else precision
+            runs[f"{OURS}, {shown}"] = (peer, FIRST_CHUNK)
         reference = ScriptWorker(python, HERE, "coqui", *common, "float32")
         runs["coqui-tts"] = (reference, COQUIS_CHUNK)
         runs[SAME_CHUNK] = (reference, FIRST_CHUNK)

@@ -2,8 +2,8 @@
 
 MLX dispatches a step's operations one by one, and multiplies by quantised weights five times slower
 than by those of fp32. The library computes on numbers that are there, so what it is given is
-evaluated; inside a function that MLX compiles or exports it stays out of the way. It is made for
-inference: what it returns has no gradient.
+evaluated. It is made for inference: what it returns has no gradient, and where MLX is to compile or
+export a function, `kernels.use("ops")` keeps it out.
 """
 
 from __future__ import annotations
