@@ -98,7 +98,7 @@ endif
 
 .venv/test: .venv/speak
 ifdef LINUX
-	.ci/packages jackd2:jackd clang:clang espeak-ng:espeak-ng
+	.ci/packages jackd2:jackd clang:clang espeak-ng:espeak-ng openmpi-bin:mpirun
 endif
 	$(PIP) install 'torch==2.13.0'
 	$(PIP) install --editable '.[$(EXTRAS),test,oracle]'

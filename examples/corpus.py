@@ -20,7 +20,7 @@ parser.add_argument("--voice", help="that makes a WAV of each line, in OUTPUT.pa
 args = parser.parse_args()
 translator = ms.load_translator(ms.default_translator("en", args.to))
 voice = ms.load_voice(args.voice) if args.voice else None
-group = mx.distributed.init()  # ring or MPI, whichever launched this; else one process alone
+group = mx.distributed.init()  # the ring's or mpirun's (Debian: MLX_MPI_LIBNAME=libmpi.so.40)
 texts = args.input.read_text("utf-8").splitlines()
 parts = args.output.with_name(f"{args.output.name}.parts")
 parts.mkdir(parents=True, exist_ok=True)
