@@ -50,11 +50,16 @@ def benchmark(name: str) -> ModuleType:
         assert spec
         assert spec.loader
         sys.modules[full] = module = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(folder))  # for the modules beside it, while it imports them
+        # The modules beside it are found while it imports them, also where a folder of tests is
+        # called the same, as `speech` is.
+        names = [path.stem for path in folder.glob("*.py")]
+        hidden = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        sys.path.insert(0, str(folder))
         try:
             spec.loader.exec_module(module)
         finally:
             sys.path.remove(str(folder))
+            sys.modules.update(hidden)
     return sys.modules[full]
 
 
