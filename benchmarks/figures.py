@@ -183,12 +183,14 @@ def xtts(found: dict[str, Any]) -> str:
         times.append(f"{ours['first_chunk'] / row['first_chunk']:.2f}×")
         if "code" in row:  # not measured again for another first chunk
             times += [f"{row['code'] * 1e3:.0f} ms", f"{ours['code'] / row['code']:.2f}×"]
+            times.append(f"{row['bandwidth_share']:.0%}")
             times += [f"{row['rtf']:.2f}", f"{row['clone']:.2f} s"]
             times.append(f"{row['resident'] / 1e9:.1f} GB")
         else:
-            times += ["–"] * 5
+            times += ["–"] * 6
         rows.append([f"**{name}**" if row is ours else name, *times])
-    heads = ["first chunk", "ours / it", "a code", "ours / it", "RTF", "cloning 4 s", "memory"]
+    heads = ["first chunk", "ours / it", "a code", "ours / it", "of bandwidth", "RTF"]
+    heads += ["cloning 4 s", "memory"]
     return _table(["XTTS v2, random weights of true size", *heads], rows)
 
 

@@ -3,10 +3,11 @@
     python benchmarks/xtts.py [--codes 40] [--rounds 5] [--json results.json]
 
 Both have the speaker's latents, and speak the same token ids, greedily, until `--codes` codes are
-made. A code's time is that from one to the next. The first chunk is timed from the ids to samples:
-ours after six codes; the reference's after its twenty, and after six as well. coqui-tts runs in an
-environment of its own (tests/coqui.py). Our GPT is measured in 8 bits too (`--also`). Four
-gigabytes of disk are taken while this runs.
+made. A code's time is that from one to the next; the share of bandwidth is what it reads of weights
+in that time, of what plain reading takes, measured in between. The first chunk is timed from the ids
+to samples: ours after six codes; the reference's after its twenty, and after six as well. coqui-tts
+runs in an environment of its own (tests/coqui.py). Our GPT is measured in 8 bits too (`--also`).
+Four gigabytes of disk are taken while this runs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import memory_speed
 import numpy as np
 from workers import (
     ScriptWorker,
@@ -39,6 +41,7 @@ TEXT_IDS = np.random.default_rng(0).integers(1, 260, 24).tolist()
 RATE = 24000
 OURS = "mlx_speak"
 SECONDS_HEARD = 4
+UNITLESS = ("rtf", "codes", "bandwidth_share")
 FIRST_CHUNK, COQUIS_CHUNK = 6, 20
 SAME_CHUNK = f"coqui-tts, first chunk after {FIRST_CHUNK}"
 
@@ -53,6 +56,7 @@ class Ours:
         about = blas.describe()  # provided before MLX, which ruff would have imported first
         import mlx.core as mx
         import mlx.nn as nn
+        from mlx.utils import tree_flatten
 
         self._model = model = load_model(folder / "mlx")
         if precision in ("8", "4"):
@@ -63,6 +67,8 @@ class Ours:
         self._latents = Latents(*(mx.array(x) for x in latents()))
         self._prefix = model.prefix(self._latents)
         self._codes = codes
+        layers = tree_flatten(model.gpt.layers)
+        self.read = sum(array.nbytes for _, array in layers) + model.gpt.head.weight.nbytes
         self.about = f"mlx {version('mlx')}, {precision}, {mx.default_device()}, {about}"
 
     def steps(self) -> Iterator[Any]:
@@ -96,6 +102,8 @@ class Coqui:
         self._model.eval()
         self._model.tokenizer.encode = lambda text, lang: TEXT_IDS
         self._oracle, self._torch = xtts_oracle, torch
+        layers = [*self._model.gpt.gpt.h.parameters(), self._model.gpt.mel_head.weight]
+        self.read = sum(array.numel() * array.element_size() for array in layers)
         self._latents = [torch.from_numpy(x) for x in latents()]
         self.about = (
             f"coqui-tts {version('coqui-tts')}, torch {torch.__version__}, float32, "
@@ -142,6 +150,7 @@ def speak(engine: Ours | Coqui, codes: int, first: int, whole: bool) -> dict[str
     result: dict[str, Any] = {
         "prefill": times[0],
         "code": (times[-1] - times[0]) / (len(times) - 1),
+        "read": engine.read,
         "codes": len(times),
     }
     sound, until = 0, []
@@ -228,7 +237,10 @@ def main() -> None:
         runs["coqui-tts"] = (reference, COQUIS_CHUNK)
         runs[SAME_CHUNK] = (reference, FIRST_CHUNK)
         raw: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
+        probe, _ = memory_speed.make("cpu", options.threads)
+        speeds = []
         for turn in range(options.rounds + 1):
+            speeds.append(probe())
             for name in take_turns(list(runs), turn):
                 peer, first = runs[name]
                 result = peer(first, name != SAME_CHUNK)
@@ -241,12 +253,18 @@ def main() -> None:
         name: {key: statistics.median(r[key] for r in results) for key in results[0]}
         for name, results in raw.items()
     }
+    bandwidth = statistics.median(speeds)
+    for row in medians.values():
+        if "read" in row:
+            row["bandwidth_share"] = row.pop("read") / row["code"] / bandwidth
     report(medians)
+    print(f"memory: {bandwidth / 1e9:.1f} GB/s, by {options.threads} threads")
     for name, about in abouts.items():
         print(f"{name}: {about}")
     if options.json:
         here = machine() | {"threads": str(options.threads)}
         found = {"machine": here, "about": abouts, "engines": medians, "raw": raw}
+        found["bandwidth"] = bandwidth
         found["steps_before_sound"] = {name: first for name, (_, first) in runs.items()}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -256,7 +274,7 @@ def report(medians: dict[str, dict[str, float]]) -> None:
     for name, row in medians.items():
         print(f"{name}:")
         for key, value in row.items():
-            unit = " GB" if key == "resident" else "" if key in ("rtf", "codes") else " s"
+            unit = " GB" if key == "resident" else "" if key in UNITLESS else " s"
             shown = value / 1e9 if key == "resident" else value
             print(f"    {key:18}{shown:8.3f}{unit:3}   ours / it {medians[OURS][key] / value:5.2f}")
 

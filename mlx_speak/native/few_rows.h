@@ -120,8 +120,11 @@ static inline void compute_few_rows(const product *p) {
     }
     for (; row + TILE_ROWS <= p->m; row += TILE_ROWS)
       tile(p, row, column, TILE_ROWS, TILE_COLUMNS, ONLY_ROWS, packed);
-    for (; row + 2 <= p->m; row += 2) tile(p, row, column, 2, TILE_COLUMNS, ONLY_ROWS, packed);
-    for (; row < p->m; row++) tile(p, row, column, 1, TILE_COLUMNS, ONLY_ROWS, packed);
+    switch (p->m - row) { /* fewer than TILE_ROWS */
+      case 3: tile(p, row, column, TILE_ROWS - 1, TILE_COLUMNS, ONLY_ROWS, packed); break;
+      case 2: tile(p, row, column, TILE_ROWS / 2, TILE_COLUMNS, ONLY_ROWS, packed); break;
+      case 1: tile(p, row, column, 1, TILE_COLUMNS, ONLY_ROWS, packed); break;
+    }
   }
   for (; column < p->n; column++)
     for (int row = 0; row < p->m; row++) tile(p, row, column, 1, 1, ONLY_ROWS, packed);
