@@ -4,10 +4,10 @@
 
 Both have the speaker's latents, and speak the same token ids, greedily, until `--codes` codes are
 made. A code's time is that from one to the next; the share of bandwidth is what it reads of weights
-in that time, of what plain reading takes, measured in between. The first chunk is timed from the ids
-to samples: ours after six codes; the reference's after its twenty, and after six as well. coqui-tts
-runs in an environment of its own (tests/coqui.py). Our GPT is measured in 8 bits too (`--also`).
-Four gigabytes of disk are taken while this runs.
+in that time, of what plain reading takes, measured in between. The first chunk is timed from the
+ids to samples: ours after six codes; the reference's after its twenty, and after six as well.
+coqui-tts runs in an environment of its own (tests/coqui.py). Our GPT is measured in 8
+bits too (`--also`). Four gigabytes of disk are taken while this runs.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def test_a_slow_machine_begins_later_and_then_goes_through() -> None:
     """Two cores of a server, in 8 bits: 70 % of the time goes into codes and their sound."""
     pace = Pace(SOUND, FIRST)
     gaps, sizes = speak(pace, 0.022, 0.0105)
-    assert sizes[0] == FIRST
-    assert gaps > 0  # it had to find out
+    assert sizes[:3] == [6, 10, 16]  # it has to find out, and short chunks would make it later
+    assert 0 < gaps < 1
     silence, sizes = speak(pace, 0.022, 0.0105)
     assert silence == 0
     assert FIRST < sizes[0] <= 24

@@ -47,9 +47,9 @@ class Pace:
         """
         if self._making is None or self._decoding is None:
             return self._least
-        if (spare := self._spare(speed)) <= 0:  # it stops whatever we do: let it begin soon
+        if (lasting := self._lasting(speed)) is None:  # it stops whatever we do: let it begin soon
             return self._least
-        needed = self._decoding * _OVERLAP / spare + _HELD_BACK
+        needed = lasting + _HELD_BACK
         return round(min(max(needed, self._least), max(_LONGEST_FIRST, self._least)))
 
     def after(self, codes: int, ahead: float, speed: float = 1.0) -> int:
@@ -60,13 +60,18 @@ class Pace:
             ahead: seconds of that sound that have not been heard yet.
             speed: of the speech.
         """
-        if self._making is None or self._decoding is None or self._spare(speed) <= 0:
-            return min(round(codes * _GROWTH), LONGEST)
+        growing = min(round(codes * _GROWTH), LONGEST)
+        if self._making is None or self._decoding is None:
+            return growing
         affordable = (_MARGIN * ahead - self._decoding * _OVERLAP) / (self._making + self._decoding)
+        lasting = self._lasting(speed)
+        if lasting is None or affordable < lasting:  # late, and the later for chunks so short
+            return growing
         return round(min(max(affordable, _SHORTEST), LONGEST))
 
-    def _spare(self, speed: float) -> float:
-        """Seconds that a code leaves of those that it sounds; it must have been learned."""
+    def _lasting(self, speed: float) -> float | None:
+        """Codes of a chunk that sounds as long as the next of its size takes; None if none does."""
         assert self._making is not None
         assert self._decoding is not None
-        return _MARGIN * self._sound / speed - self._making - self._decoding
+        spare = _MARGIN * self._sound / speed - self._making - self._decoding
+        return self._decoding * _OVERLAP / spare if spare > 0 else None
