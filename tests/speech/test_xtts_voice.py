@@ -33,7 +33,7 @@ def voice(xtts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_streaming_brings_what_generating_does(voice: XTTSVoice) -> None:
     chunks = list(voice.steps(read_aloud(TEXT, "en"), "en"))
     sounds = [np.array(chunk) for chunk in chunks if chunk is not None]
-    assert len(sounds) > 2
+    assert len(sounds) > 1  # how many more depends on how fast the machine is
     assert chunks.index(None) == 0
     whole = voice.generate(TEXT, "en")
     assert whole.sample_rate == 24000
