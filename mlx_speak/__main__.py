@@ -47,7 +47,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--bits",
         type=int,
         choices=(8, 4),
-        help="quantise translator and voice, for a Mac or a GPU (default: as they are)",
+        help="quantise translator and voice (default: as they are)",
     )
     parser.add_argument(
         "--format",

@@ -38,18 +38,19 @@ def project(
         (..., outputs).
     """
     fused = activation and _FUSED.get(activation)
-    weight = weight_of(linear) if fused or activation is None else None
-    if weight is not None:
+    if fused or activation is None:
         bias = linear.get("bias")
         options: _Options = {
             "norm": kernel_norm(norm),
             "activation": fused,
             "residual": residual,
         }
-        if _runs_on_kernels(weight):
+        if (weight := kernel_weight(linear)) is not None:
             return kernels.projection(x, weight, bias, **options)
-        if (out := native.projection(x, weight, bias, **options)) is not None:
-            return out
+        if (weight := weight_of(linear)) is not None:
+            out = native.projection(x, weight, bias, **options)
+            if out is not None:
+                return out
     x = linear(x if norm is None else norm(x))
     x = x if activation is None else activation(x)
     return x if residual is None else residual + x
@@ -101,9 +102,3 @@ def kernel_weight(layer: nn.Module) -> mx.array | kernels.QuantizedArray | None:
     """What the kernels take, or None where none of them is to run or the layer is another."""
     operation = _OPERATIONS.get(type(layer))
     return None if operation is None or operation.backend(True) == "ops" else weight_of(layer)
-
-
-def _runs_on_kernels(weight: mx.array | kernels.QuantizedArray) -> bool:
-    quantized = isinstance(weight, kernels.QuantizedArray)
-    operation = kernels.QUANTIZED_PROJECTION if quantized else kernels.PROJECTION
-    return operation.backend(True) != "ops"

@@ -138,7 +138,7 @@ class GPT(nn.Module):
         It does to one text what `step` does, on the CPU where it can in one call of compiled code.
         """
         layers = [native_layer for layer in self.layers if (native_layer := layer.native())]
-        keys_values = [mx.stack(list(cache.filled)) for cache in context.caches]
+        keys_values = [cache.keys_values[:, :, :, : cache.length] for cache in context.caches]
         if len(layers) < len(self.layers) or not native.serves(*keys_values):
             return self._plain_stepper(context)
         stack = native.DecoderStepper(layers, "gelu_tanh", self.num_heads, keys_values)
