@@ -49,12 +49,12 @@ static void free_linear(linear l) {
 
 static void *check(void *unused) {
   (void)unused;
-  int inputs = 128, width = 64, heads = 4, capacity = 3;
+  int inputs = 544, width = 64, heads = 4, capacity = 3;
   float *weight = numbers(inputs), *bias = numbers(inputs);
   norm before = {weight, bias, 1e-5f};
   for (int bits = 0; bits <= 8; bits += 4)
     for (int outputs = 1; outputs < 400; outputs += 97)
-      for (int rows = 1; rows < 40; rows = 2 * rows + 1) {
+      for (int rows = 1; rows < 70; rows = 2 * rows + 1) {
         linear l = linear_of(inputs, outputs, bits, 32);
         float *x = numbers((size_t)rows * inputs), *out = numbers((size_t)rows * outputs);
         float *residual = numbers((size_t)rows * outputs);
