@@ -165,8 +165,8 @@ class DecoderLayer(NamedTuple):
         )
 
 
-class DecoderStepper:
-    """A decoder's tokens one after the other, each in one call of the library.
+class Decoder:
+    """A decoder that reads tokens, some at a time, each time in one call of the library.
 
     Args:
         layers: which all fit.
@@ -192,12 +192,14 @@ class DecoderStepper:
         self._length = self._cache.shape[3]
 
     def __call__(self, x: mx.array) -> mx.array:
-        """Embedding of the next token (1, 1, dims) → its state (1, 1, dims)."""
-        if self._length == self._cache.shape[3]:
-            self._cache = np.pad(self._cache, [(0, 0)] * 3 + [(0, self.GROWTH), (0, 0)])
-        state = np.array(x)
+        """Embeddings of the next tokens (1, tokens, dims) → the last one's state (1, 1, dims)."""
+        tokens = x.shape[1]
+        if (room := self._cache.shape[3] - self._length) < tokens:
+            more = tokens - room + self.GROWTH
+            self._cache = np.pad(self._cache, [(0, 0)] * 3 + [(0, more), (0, 0)])
+        states = np.array(x)
         call(
-            "decoder_step",
+            "decode",
             self._layers,
             len(self._layers),
             self._heads,
@@ -205,10 +207,11 @@ class DecoderStepper:
             self._cache,
             self._cache.shape[3],
             self._length,
-            state,
+            tokens,
+            states,
         )
-        self._length += 1
-        return mx.array(state)
+        self._length += tokens
+        return mx.array(states[:, -1:])
 
 
 class _Linear(ctypes.Structure):

@@ -8,7 +8,7 @@
 int mlx_speak_blas_open(const char *, const char *, const char *, int);
 int mlx_speak_projection(const linear *, int, const float *, const norm *, int, const float *,
                          float *);
-int mlx_speak_decoder_step(const layer *, int, int, int, float *, int, int, float *);
+int mlx_speak_decode(const layer *, int, int, int, float *, int, int, int, float *);
 int mlx_speak_attend(int, int, int, int, const float *, const float *, const float *, const float *,
                      const float *, float *);
 int mlx_speak_lstm(int, int, const float *, const float *, float *);
@@ -49,7 +49,7 @@ static void free_linear(linear l) {
 
 static void *check(void *unused) {
   (void)unused;
-  int inputs = 544, width = 64, heads = 4, capacity = 3;
+  int inputs = 544, width = 64, heads = 4, capacity = 21;
   float *weight = numbers(inputs), *bias = numbers(inputs);
   norm before = {weight, bias, 1e-5f};
   for (int bits = 0; bits <= 8; bits += 4)
@@ -68,9 +68,9 @@ static void *check(void *unused) {
                           linear_of(width, width, bits, 32), before,
                           linear_of(width, 4 * width, bits, 32),
                           linear_of(4 * width, width, bits, 32)};
-    float *cache = numbers((size_t)2 * 2 * width * capacity), *x = numbers(width);
-    for (int length = 0; length < capacity; length++)
-      if (mlx_speak_decoder_step(layers, 2, heads, 2, cache, capacity, length, x)) exit(2);
+    float *cache = numbers((size_t)2 * 2 * width * capacity), *x = numbers(6 * width);
+    for (int length = 0, tokens = 1; length < capacity; length += tokens++)
+      if (mlx_speak_decode(layers, 2, heads, 2, cache, capacity, length, tokens, x)) exit(2);
     for (int i = 0; i < 2; i++)
       free_linear(layers[i].query_key_value), free_linear(layers[i].output),
           free_linear(layers[i].up), free_linear(layers[i].down);

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -197,6 +198,9 @@ def test_where_it_is_not_for_the_library_mlx_computes(called, monkeypatch, why: 
 TEXT = mx.array([[5, 6, 7, 8]])
 
 
+START = mx.array([[1]])
+
+
 def gpt(heads: int, bits: int | None) -> tuple[GPT, Context]:
     model = GPT(128, heads, 3, 20, 40, 12, 700)
     for layer in model.layers:  # where biases and norms of zeros and ones would hide faults
@@ -204,8 +208,13 @@ def gpt(heads: int, bits: int | None) -> tuple[GPT, Context]:
             part.weight, part.bias = mx.random.normal((128,)), mx.random.normal((128,))
     if bits:
         nn.quantize(model, 64, bits)
-    context = model.read(mx.random.normal((1, 5, 128)))
-    return model, model.start(TEXT, mx.array([[1]]), context)[1]
+    return model, model.read(mx.random.normal((1, 5, 128)))
+
+
+def plainly(model: GPT, context: Context) -> tuple[mx.array, Callable[[mx.array], mx.array]]:
+    """As `GPT.begin`, without the library's decoder."""
+    state, context = model.start(TEXT, START, context)
+    return state, model._stepper(context)
 
 
 @pytest.mark.parametrize("bits", [None, 8, 4])
@@ -213,20 +222,35 @@ def gpt(heads: int, bits: int | None) -> tuple[GPT, Context]:
 def test_steps_as_plain_mlx(called, heads: int, bits: int | None) -> None:
     mx.random.seed(heads)
     model, context = gpt(heads, bits)
-    plain, read = model._plain_stepper(context), model.stepper(context)
+    state, read = model.begin(TEXT, START, context)
+    with kernels.use("ops"):
+        expected, plain = plainly(model, context)
+    # Three layers in fp32, in other orders of summation; states are of size 1.
+    np.testing.assert_allclose(state, expected, rtol=0, atol=1e-5)
     for code in rng.integers(0, 40, 12).tolist():
         found = read(mx.array([[code]]))
-        assert called[-1] == "decoder_step"
+        assert called[-1] == "decode"
         with kernels.use("ops"):
             expected = plain(mx.array([[code]]))
-        # Three layers in fp32, in other orders of summation; states are of size 1.
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_steps_past_the_cache_that_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native.DecoderStepper, "GROWTH", 3)
+@pytest.mark.parametrize("tokens", [1, 2, 70, 200])
+def test_texts_of_any_length(tokens: int) -> None:
+    """Up to 64 rows are multiplied by ourselves, more by BLAS; one thread attends, or all."""
+    mx.random.seed(tokens)
     model, context = gpt(4, None)
-    plain, read = model._plain_stepper(context), model.stepper(context)
+    model.text_positions = nn.Embedding(tokens, 128)
+    text = mx.random.randint(0, 20, (1, tokens))
+    expected, _ = model.start(text, mx.array([[1, 7, 3]]), context)
+    state, _ = model.begin(text, mx.array([[1, 7, 3]]), context)
+    np.testing.assert_allclose(state, expected[:, -1:], rtol=0, atol=1e-5)
+
+
+def test_steps_past_the_cache_that_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native.Decoder, "GROWTH", 3)
+    model, context = gpt(4, None)
+    (_, plain), (_, read) = plainly(model, context), model.begin(TEXT, START, context)
     for code in range(10):
         np.testing.assert_allclose(
             read(mx.array([[code]])), plain(mx.array([[code]])), rtol=0, atol=1e-5
@@ -235,10 +259,10 @@ def test_steps_past_the_cache_that_there_was(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_texts_that_begin_alike_do_not_meet() -> None:
     model, context = gpt(4, None)
-    one, other = model.stepper(context), model.stepper(context)
+    (_, one), (_, other) = (model.begin(TEXT, START, context) for _ in range(2))
     alone = [np.array(one(mx.array([[code]]))) for code in (3, 4)]
     other(mx.array([[9]]))
-    third = model.stepper(context)
+    _, third = model.begin(TEXT, START, context)
     assert np.array_equal(third(mx.array([[3]])), alone[0])
     assert np.array_equal(third(mx.array([[4]])), alone[1])
 
@@ -255,9 +279,11 @@ def test_layers_of_another_kind_go_through_mlx(called) -> None:
     adapted = Adapted(128, 512)
     adapted.update(up.parameters())
     model.layers[1].feed_forward.up = adapted
-    expected, _ = model.step(mx.array([[3]]), context)
-    assert np.array_equal(model.stepper(context)(mx.array([[3]])), expected)
-    assert "decoder_step" not in called
+    expected, plain = plainly(model, context)
+    state, read = model.begin(TEXT, START, context)
+    assert np.array_equal(state, expected)
+    assert np.array_equal(read(mx.array([[3]])), plain(mx.array([[3]])))
+    assert "decode" not in called
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])

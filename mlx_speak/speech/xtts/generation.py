@@ -78,20 +78,18 @@ def generate(
     key = mx.random.key(sampling.seed)
     # Coqui fills the places of latents and text with the token 1, which so counts as repeated.
     before = mx.array([[1, start]])
-    states, context = gpt.start(text_ids, mx.array([[start]]), context)
-    read = gpt.stepper(context)
+    state, read = gpt.begin(text_ids, mx.array([[start]]), context)
     for count in range(1, limit + 1):
-        scores = sampling.scores(gpt.logits(states[:, -1]), before)
+        scores = sampling.scores(gpt.logits(state[:, -1]), before)
         if sampling.top_k == 1:
             code = mx.argmax(scores, axis=-1, keepdims=True)
         else:
             key, draw = mx.random.split(key)
             code = mx.random.categorical(scores, key=draw)[:, None]
-        mx.async_eval(code, states)
-        state = states[:, -1:]
+        mx.async_eval(code, state)
         value = int(cast(int, code.item()))
         yield Step(value, state)
         if value == stop or count == limit:
             return
         before = mx.concatenate([before, code.astype(before.dtype)], axis=1)
-        states = read(code)
+        state = read(code)

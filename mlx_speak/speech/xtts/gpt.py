@@ -123,8 +123,7 @@ class GPT(nn.Module):
             States (batch, codes, dims), each of which predicts the code after it, and the context
             that holds these tokens too.
         """
-        x = mx.concatenate([self.embed_text(text_ids), self.embed_codes(codes, 0)], axis=1)
-        x, caches = self._run(x, context.caches)
+        x, caches = self._run(self._embed(text_ids, codes), context.caches)
         return self._states(x[:, text_ids.shape[1] :]), Context(caches, codes.shape[1])
 
     def step(self, code: mx.array, context: Context) -> tuple[mx.array, Context]:
@@ -132,20 +131,33 @@ class GPT(nn.Module):
         x, caches = self._run(self.embed_codes(code, context.codes), context.caches)
         return self._states(x), Context(caches, context.codes + 1)
 
-    def stepper(self, context: Context) -> Callable[[mx.array], mx.array]:
-        """A function that reads one code (1, 1) after the other and returns the state of each.
+    def begin(
+        self, text_ids: mx.array, codes: mx.array, context: Context
+    ) -> tuple[mx.array, Callable[[mx.array], mx.array]]:
+        """Read one text as `start` does, to go on as `step` does.
 
-        It does to one text what `step` does, on the CPU where it can in one call of compiled code.
+        On the CPU each is one call of compiled code, where it can be.
+
+        Args:
+            text_ids: (1, tokens), START and STOP included.
+            codes: (1, codes).
+            context: of `read`.
+
+        Returns:
+            The state of the last code (1, 1, dims), and a function that reads one code (1, 1) after
+            the other and returns the state of each.
         """
         layers = [native_layer for layer in self.layers if (native_layer := layer.native())]
         keys_values = [cache.keys_values[:, :, :, : cache.length] for cache in context.caches]
         if len(layers) < len(self.layers) or not native.serves(*keys_values):
-            return self._plain_stepper(context)
-        stack = native.DecoderStepper(layers, "gelu_tanh", self.num_heads, keys_values)
-        places = itertools.count(context.codes)
-        return lambda code: self._states(stack(self.embed_codes(code, next(places))))
+            states, context = self.start(text_ids, codes, context)
+            return states[:, -1:], self._stepper(context)
+        run = native.Decoder(layers, "gelu_tanh", self.num_heads, keys_values)
+        places = itertools.count(codes.shape[1])
+        state = self._states(run(self._embed(text_ids, codes)))
+        return state, lambda code: self._states(run(self.embed_codes(code, next(places))))
 
-    def _plain_stepper(self, context: Context) -> Callable[[mx.array], mx.array]:
+    def _stepper(self, context: Context) -> Callable[[mx.array], mx.array]:
         def read(code: mx.array) -> mx.array:
             nonlocal context
             state, context = self.step(code, context)
@@ -156,6 +168,9 @@ class GPT(nn.Module):
     def logits(self, states: mx.array) -> mx.array:
         """(…, dims) → (…, audio_tokens)."""
         return self.head(states)
+
+    def _embed(self, text_ids: mx.array, codes: mx.array) -> mx.array:
+        return mx.concatenate([self.embed_text(text_ids), self.embed_codes(codes, 0)], axis=1)
 
     def _run(
         self, x: mx.array, caches: Sequence[KeyValueCache]
