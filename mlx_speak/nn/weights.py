@@ -11,6 +11,7 @@ from mlx.utils import tree_flatten
 
 from ..errors import ModelFormatError
 from ..model_folder import read_config
+from .pages import enlarge
 
 
 def load_weights(model: nn.Module, folder: Path, *, lazy: bool = False) -> None:
@@ -47,9 +48,14 @@ def load_weights(model: nn.Module, folder: Path, *, lazy: bool = False) -> None:
             # Lazy arrays belong to this thread's stream, evaluated ones to every thread.
             mx.eval(model.parameters())
             _check_finite(model)
+            enlarge(array for _, array in _parameters(model))
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelFormatError(f"{path} cannot be loaded: {error}") from error
     model.eval()
+
+
+def _parameters(model: nn.Module) -> list[tuple[str, mx.array]]:
+    return cast(list[tuple[str, mx.array]], tree_flatten(model.parameters()))
 
 
 def _check_finite(model: nn.Module) -> None:
@@ -57,8 +63,9 @@ def _check_finite(model: nn.Module) -> None:
 
     The mean of a row is a number just if all of the row are; as a product it costs next to nothing.
     """
-    every = cast(list[tuple[str, mx.array]], tree_flatten(model.parameters()))
-    parameters = {k: v for k, v in every if mx.issubdtype(v.dtype, mx.floating) and v.ndim}
+    parameters = {
+        k: v for k, v in _parameters(model) if mx.issubdtype(v.dtype, mx.floating) and v.ndim
+    }
     means = [
         array @ mx.full(array.shape[-1:], 1 / array.shape[-1], array.dtype)
         for array in parameters.values()
