@@ -83,12 +83,14 @@ static void keep(const attention *a, int tokens, int length, const float *from, 
              from + (size_t)head * a->dims, a->dims * sizeof *from);
 }
 
-/* x: (tokens, dims), the tokens' embeddings; the last becomes the last one's state.
+/* x: (tokens, dims), the tokens' embeddings; the last becomes the last one's state, normed by what
+ * comes after the layers.
  * cache: (layers, 2, heads, capacity, dims / heads), of which `length` tokens are there; gets these.
  *
  * Returns 0, or -1 if there is no memory. */
-PUBLIC int mlx_speak_decode(const layer *layers, int count, int heads, int activation, float *cache,
-                            int capacity, int length, int tokens, float *x) {
+PUBLIC int mlx_speak_decode(const layer *layers, int count, const norm *after, int norms, int heads,
+                            int activation, float *cache, int capacity, int length, int tokens,
+                            float *x) {
   int width = layers->output.outputs, hidden = layers->up.outputs;
   size_t space = projection_space(tokens, hidden > width ? &layers->down : &layers->up);
   size_t size = (size_t)tokens * width, scores = (size_t)tokens * heads * (length + tokens);
@@ -118,6 +120,7 @@ PUBLIC int mlx_speak_decode(const layer *layers, int count, int heads, int activ
     project(&l->up, tokens, y, &l->feed_forward_norm, activation, NULL, inner, memory);
     project(&l->down, tokens, inner, NULL, IDENTITY, y, x, memory);
   }
+  for (int i = 0; i < norms; i++) normalise(after + i, width, x, x);
   free(memory);
   return 0;
 }

@@ -25,7 +25,7 @@ typedef struct {
   int activation;
 } projection;
 
-static void normalise(const norm *n, int length, const float *x, float *out) {
+void normalise(const norm *n, int length, const float *x, float *out) {
   lanes sums = {0};
   int i = 0;
   float total = 0;

@@ -18,6 +18,9 @@ typedef struct {
   float eps;
 } norm;
 
+/* out = x normed, which may be the same; both (length,). */
+void normalise(const norm *n, int length, const float *x, float *out);
+
 enum { IDENTITY, RELU, GELU_TANH };
 
 /* out = activation(before(x) weight' + bias) + residual, of which all but the product is optional.

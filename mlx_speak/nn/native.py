@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import blas
 from ..kernels import Activation, Norm, QuantizedArray, dispatch
+from .cache import GROWTH
 
 _WORTHWHILE = 1 << 20
 """fp32 weights from which on a call costs less than MLX's dispatches."""
@@ -170,38 +171,40 @@ class Decoder:
 
     Args:
         layers: which all fit.
+        norms: that follow them, one after the other, in fp32.
         activation: of the feed-forward layers.
         num_heads: of the attention.
         keys_values: of the tokens before, (2, 1, num_heads, tokens, head_dims) for each layer.
     """
 
-    GROWTH = 256
-    """Tokens by which the cache grows."""
-
     def __init__(
         self,
         layers: Sequence[DecoderLayer],
+        norms: Sequence[Norm],
         activation: Activation,
         num_heads: int,
         keys_values: Sequence[mx.array],
     ):
         self._at = Addresses()
         self._layers = (_Layer * len(layers))(*(_layer(self._at, layer) for layer in layers))
+        self._norms = (_Norm * len(norms))(*(_norm(self._at, norm) for norm in norms))
         self._activation, self._heads = _ACTIVATIONS[activation], num_heads
-        self._cache = np.stack([np.array(array[:, 0], copy=False) for array in keys_values])
-        self._length = self._cache.shape[3]
+        arrays = [np.array(array[:, 0], copy=False) for array in keys_values]
+        self._length = arrays[0].shape[2]
+        self._cache = self._space(arrays, GROWTH)
 
     def __call__(self, x: mx.array) -> mx.array:
         """Embeddings of the next tokens (1, tokens, dims) → the last one's state (1, 1, dims)."""
         tokens = x.shape[1]
-        if (room := self._cache.shape[3] - self._length) < tokens:
-            more = tokens - room + self.GROWTH
-            self._cache = np.pad(self._cache, [(0, 0)] * 3 + [(0, more), (0, 0)])
+        if self._length + tokens > self._cache.shape[3]:
+            self._cache = self._space(self._cache, tokens + GROWTH)
         states = np.array(x)
         call(
             "decode",
             self._layers,
             len(self._layers),
+            self._norms,
+            len(self._norms),
             self._heads,
             self._activation,
             self._cache,
@@ -212,6 +215,15 @@ class Decoder:
         )
         self._length += tokens
         return mx.array(states[:, -1:])
+
+    def _space(self, cached: Sequence[np.ndarray] | np.ndarray, more: int) -> np.ndarray:
+        """(layers, 2, num_heads, capacity, head_dims) with what is there and room for more."""
+        two, heads, _, dims = cached[0].shape
+        capacity = self._length + more
+        cache = np.empty((len(cached), two, heads, capacity, dims), np.float32)
+        for layer, array in zip(cache, cached, strict=True):
+            layer[:, :, : self._length] = array[:, :, : self._length]
+        return cache
 
 
 class _Linear(ctypes.Structure):

@@ -8,7 +8,8 @@
 int mlx_speak_blas_open(const char *, const char *, const char *, int);
 int mlx_speak_projection(const linear *, int, const float *, const norm *, int, const float *,
                          float *);
-int mlx_speak_decode(const layer *, int, int, int, float *, int, int, int, float *);
+int mlx_speak_decode(const layer *, int, const norm *, int, int, int, float *, int, int, int,
+                     float *);
 int mlx_speak_attend(int, int, int, int, const float *, const float *, const float *, const float *,
                      const float *, float *);
 int mlx_speak_lstm(int, int, const float *, const float *, float *);
@@ -70,7 +71,7 @@ static void *check(void *unused) {
                           linear_of(4 * width, width, bits, 32)};
     float *cache = numbers((size_t)2 * 2 * width * capacity), *x = numbers(6 * width);
     for (int length = 0, tokens = 1; length < capacity; length += tokens++)
-      if (mlx_speak_decode(layers, 2, heads, 2, cache, capacity, length, tokens, x)) exit(2);
+      if (mlx_speak_decode(layers, 2, &before, 1, heads, 2, cache, capacity, length, tokens, x)) exit(2);
     for (int i = 0; i < 2; i++)
       free_linear(layers[i].query_key_value), free_linear(layers[i].output),
           free_linear(layers[i].up), free_linear(layers[i].down);

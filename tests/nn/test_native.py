@@ -248,7 +248,7 @@ def test_texts_of_any_length(tokens: int) -> None:
 
 
 def test_steps_past_the_cache_that_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native.Decoder, "GROWTH", 3)
+    monkeypatch.setattr(native, "GROWTH", 3)
     model, context = gpt(4, None)
     (_, plain), (_, read) = plainly(model, context), model.begin(TEXT, START, context)
     for code in range(10):

@@ -42,8 +42,11 @@ class Sampling:
         Returns:
             (batch, audio_tokens) float32, minus infinity for what cannot come.
         """
-        logits = penalize_repetition(logits.astype(mx.float32), before, self.repetition_penalty)
-        return warp(logits, self.temperature, self.top_k, self.top_p)
+        return warp(self.penalize(logits, before), self.temperature, self.top_k, self.top_p)
+
+    def penalize(self, logits: mx.array, before: mx.array) -> mx.array:
+        """`scores` before the three that leave the likeliest where it is."""
+        return penalize_repetition(logits.astype(mx.float32), before, self.repetition_penalty)
 
 
 class Step(NamedTuple):
@@ -80,12 +83,12 @@ def generate(
     before = mx.array([[1, start]])
     state, read = gpt.begin(text_ids, mx.array([[start]]), context)
     for count in range(1, limit + 1):
-        scores = sampling.scores(gpt.logits(state[:, -1]), before)
+        logits = gpt.logits(state[:, -1])
         if sampling.top_k == 1:
-            code = mx.argmax(scores, axis=-1, keepdims=True)
+            code = mx.argmax(sampling.penalize(logits, before), axis=-1, keepdims=True)
         else:
             key, draw = mx.random.split(key)
-            code = mx.random.categorical(scores, key=draw)[:, None]
+            code = mx.random.categorical(sampling.scores(logits, before), key=draw)[:, None]
         mx.async_eval(code, state)
         value = int(cast(int, code.item()))
         yield Step(value, state)

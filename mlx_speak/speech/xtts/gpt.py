@@ -149,13 +149,15 @@ class GPT(nn.Module):
         """
         layers = [native_layer for layer in self.layers if (native_layer := layer.native())]
         keys_values = [cache.keys_values[:, :, :, : cache.length] for cache in context.caches]
-        if len(layers) < len(self.layers) or not native.serves(*keys_values):
+        norms = norm_of(self.norm), norm_of(self.final_norm)
+        arrays = [x for norm in norms for x in (norm.weight, norm.bias)]
+        if len(layers) < len(self.layers) or not native.serves(*keys_values, *arrays):
             states, context = self.start(text_ids, codes, context)
             return states[:, -1:], self._stepper(context)
-        run = native.Decoder(layers, "gelu_tanh", self.num_heads, keys_values)
+        run = native.Decoder(layers, norms, "gelu_tanh", self.num_heads, keys_values)
         places = itertools.count(codes.shape[1])
-        state = self._states(run(self._embed(text_ids, codes)))
-        return state, lambda code: self._states(run(self.embed_codes(code, next(places))))
+        state = run(self._embed(text_ids, codes))
+        return state, lambda code: run(self.embed_codes(code, next(places)))
 
     def _stepper(self, context: Context) -> Callable[[mx.array], mx.array]:
         def read(code: mx.array) -> mx.array:
