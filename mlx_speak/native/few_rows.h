@@ -35,7 +35,7 @@ enum { TILE_ROWS = 2, TILE_COLUMNS = 6 };
 #endif
 
 /* Floats of each row of B that are on their way from memory while others are multiplied. */
-enum { AHEAD = 512 };
+enum { AHEAD = 1024 };
 
 /* From so many rows on A is packed: tile by tile, so that it is loaded from one place. Of B so many
  * numbers of a tile's columns are packed at a time, which the first cache then holds while all rows
