@@ -26,6 +26,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NO_CAMEL = re.compile(
     r"[A-Z]+s|Ma?c[A-Z][a-z]+|[kMGT]?Hz|k?Wh|mAh|dB|pH|PhD|MSc|BSc|LaTeX|TeX|SQLite|FFmpeg|PyPI|LLaMA"
 )
+_CLOSING = ")]}»”’\"'"
 _CONSTANT = re.compile(r"(?=.*[AEIOUY])[A-Z]{4,}")
 
 
@@ -61,6 +62,16 @@ def spread(name: str) -> str:
         for part in parts
     ]
     return " ".join(words)
+
+
+def _ends(abbreviation: str, rest: str) -> bool:
+    """Whether its full stop is also that of a sentence: at the end, and "etc." before a capital."""
+    if not abbreviation.endswith("."):
+        return False
+    rest = rest.lstrip(_CLOSING)
+    follows = rest.strip()
+    is_next = rest[:1].isspace() and follows[:1].isupper()
+    return not follows or (is_next and abbreviation.lower() == "etc.")
 
 
 class _Reader:
@@ -103,6 +114,8 @@ class _Reader:
         if said == written:
             return written
         said = " ".join(said.split())
+        if kind == "short" and _ends(written, match.string[match.end() :]):
+            said += "." if self._words.spaced else "。"
         version = self._words.version
         if kind == "version" and match.string[: match.start()].rstrip().lower().endswith(version):
             said = said.removeprefix(f"{version} ")  # it has been said

@@ -47,9 +47,12 @@ _WITHIN_WORD = re.compile(r"\.+(?=\w)|(?<=\d)．(?=\d)")
 _NEXT_WORD = re.compile(rf"[^\s{UNSPACED}]{{0,20}}")
 _OPENING = re.compile(r"^[\"'“‘„«‚「『《(\[{（【¿¡]+")
 _NOT_FIRST = (")", "]", "}")  # no sentence begins with these: "1.) The first"
-# What is abbreviated before a number or "p. ex."; sentencex does not know all of Portuguese's.
+# "p. ex.", "etc.", or what is abbreviated before a number; sentencex does not know all of
+# Portuguese's.
 _ABBREVIATIONS = {
-    code: re.compile(rf"(?i)(?<!\w)(?:{'|'.join(map(re.escape, words.titles))})\s*$")
+    code: re.compile(
+        rf"(?i)(?<!\w)(?:{'|'.join(map(re.escape, [*words.titles, *words.abbreviations]))})\s*$"
+    )
     for code, words in WORDS.items()
 }
 _QUOTES = {"“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", '"': '"'}

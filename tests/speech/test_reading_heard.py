@@ -48,6 +48,15 @@ HEARD = [
     ("Open src/main.py with --verbose.", "Open source slash main dot pie with dash dash verbose."),
     ("Set max_length to 50%, e.g. on Fig. 3.", "Set max length to 50% for example on figure 3."),
     ("If x >= 10 it is done.", "If x is at least 10 it is done."),
+    ("The error_message is empty.", "The error message is empty."),
+    ("It copied 8 GB in 5 min.", "It copied 8 gigabytes in 5 minutes."),
+    ("Call get_next_word() twice.", "Call get next word twice."),
+    ("Python vs. Rust: look at No. 4.", "Python versus Rust look at number 4."),
+    ("Memory fell from 9 MB to 3 MB.", "Memory fell from 9 megabytes to 3 megabytes."),
+    ("It took 4 s, i.e. too long.", "It took 4 seconds that is too long."),
+    ("It runs w/o a network.", "It runs without a network."),
+    ("The office is approx. 2 km away.", "The office is approximately 2 kilometers away."),
+    ("Run it with --force, then wait 3 h.", "Run it with dash dash force then wait 3 hours."),
 ]
 
 
