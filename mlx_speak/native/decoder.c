@@ -14,13 +14,14 @@
 enum { SMALL = 1 << 14 };
 
 typedef struct {
-  int heads, dims, capacity; /* dims of a head */
-  int length;                /* of (heads, capacity, dims) keys and values so many are there */
-  int row;                   /* floats from one token's query to the next one's */
-  const float *query;        /* (tokens, heads, dims), of which the first sees `length` keys, */
-  const float *keys, *values; /* the second one more, and so on */
-  const float *key, *value;   /* (heads, dims): one more for the first, or null */
-  float *scores;              /* (heads * tokens, longest) */
+  int heads, dims, tokens;
+  const float *query; /* (tokens, heads, dims) */
+  memory before;      /* of that capacity, of which all tokens see `length` */
+  int capacity, length;
+  const float *key, *value; /* as `query`, of the tokens themselves, or null */
+  int row;                  /* floats from one token of these three to the next */
+  int first;                /* tokens with keys before the first with a query */
+  float *scores;            /* (tokens * heads, longest) */
   int longest;
   float *out; /* (tokens, heads, dims) */
 } attention;
@@ -30,19 +31,21 @@ static void attend(const void *work, int first, int count) {
   int dims = a->dims;
   float scale = 1 / sqrtf(dims);
   for (int i = first; i < first + count; i++) {
-    int token = i / a->heads, cached = a->length + token, length = cached + (a->key != NULL);
-    size_t at = (size_t)(i % a->heads) * dims, keys = at * a->capacity;
+    int token = i / a->heads, own = a->key ? a->first + token + 1 : 0, length = a->length + own;
+    size_t at = (size_t)(i % a->heads) * dims, cached = at * a->capacity;
     const float *query = a->query + (size_t)token * a->row + at;
     float *scores = a->scores + (size_t)i * a->longest, *out = a->out + (size_t)i * dims;
     float largest = -INFINITY, total = 0;
     for (int k = 0; k < length; k++) {
-      const float *key = k < cached ? a->keys + keys + (size_t)k * dims : a->key + at;
+      const float *key = k < a->length ? a->before.keys + cached + (size_t)k * dims
+                                       : a->key + (size_t)(k - a->length) * a->row + at;
       scores[k] = scale * dot(dims, query, key);
       largest = scores[k] > largest ? scores[k] : largest;
     }
     for (int j = 0; j < dims; j++) out[j] = 0;
     for (int k = 0; k < length; k++) {
-      const float *value = k < cached ? a->values + keys + (size_t)k * dims : a->value + at;
+      const float *value = k < a->length ? a->before.values + cached + (size_t)k * dims
+                                         : a->value + (size_t)(k - a->length) * a->row + at;
       float weight = expf(scores[k] - largest);
       total += weight;
       for (int j = 0; j < dims; j++) out[j] += weight * value[j];
@@ -51,8 +54,8 @@ static void attend(const void *work, int first, int count) {
   }
 }
 
-static void attend_on_threads(const attention *a, int tokens) {
-  int items = tokens * a->heads, part = (items + 2 * get_threads() - 1) / (2 * get_threads());
+static void attend_on_threads(const attention *a) {
+  int items = a->tokens * a->heads, part = (items + 2 * get_threads() - 1) / (2 * get_threads());
   /* Less than it takes to tell another thread stays on this one. */
   share(attend, a, items, (size_t)a->longest * items * a->dims < SMALL ? items : part);
 }
@@ -68,59 +71,74 @@ PUBLIC int mlx_speak_attend(int heads, int dims, int length, int capacity, const
                             const float *value, float *out) {
   float *scores = malloc((size_t)heads * (length + 1) * sizeof *scores);
   if (!scores) return -1;
-  attention a = {heads, dims, capacity, length, heads * dims, query, keys,
-                 values, key, value, scores, length + 1, out};
-  attend_on_threads(&a, 1);
+  attention a = {.heads = heads, .dims = dims, .tokens = 1, .query = query,
+                 .before = {keys, values}, .capacity = capacity, .length = length, .key = key,
+                 .value = value, .scores = scores, .longest = length + 1, .out = out};
+  attend_on_threads(&a);
   free(scores);
   return 0;
 }
 
-/* The keys or values of tokens into the cache, in which `length` are. */
-static void keep(const attention *a, int tokens, int length, const float *from, float *cached) {
-  for (int token = 0; token < tokens; token++, from += a->row)
+/* The tokens' keys or values, out of rows, to a layer's of the passage. */
+static void keep(const passage *p, const attention *a, const float *from, float *to) {
+  for (int token = 0; token < p->tokens; token++, from += a->row)
     for (int head = 0; head < a->heads; head++)
-      memcpy(cached + ((size_t)head * a->capacity + length + token) * a->dims,
+      memcpy(to + ((size_t)head * p->new_capacity + p->new_at + token) * a->dims,
              from + (size_t)head * a->dims, a->dims * sizeof *from);
 }
 
-/* x: (tokens, dims), the tokens' embeddings; the last becomes the last one's state, normed by what
- * comes after the layers.
- * cache: (layers, 2, heads, capacity, dims / heads), of which `length` tokens are there; gets these.
+static int larger(int a, int b) { return a > b ? a : b; }
+
+/* x: (tokens, dims), the tokens' embeddings; the wanted become states, normed by what comes after
+ * the layers.
  *
  * Returns 0, or -1 if there is no memory. */
 PUBLIC int mlx_speak_decode(const layer *layers, int count, const norm *after, int norms, int heads,
-                            int activation, float *cache, int capacity, int length, int tokens,
-                            float *x) {
-  int width = layers->output.outputs, hidden = layers->up.outputs;
+                            int activation, const passage *p, float *x) {
+  int tokens = p->tokens, width = layers->output.outputs, hidden = layers->up.outputs;
+  int longest = larger(p->length + tokens, p->source_length);
+  size_t size = (size_t)tokens * width, scores = (size_t)tokens * heads * longest;
   size_t space = projection_space(tokens, hidden > width ? &layers->down : &layers->up);
-  size_t size = (size_t)tokens * width, scores = (size_t)tokens * heads * (length + tokens);
-  size_t values = (size_t)capacity * width;
-  float *memory = malloc((space + 5 * size + (size_t)tokens * hidden + scores) * sizeof *memory);
-  if (!memory) return -1;
-  float *projected = memory + space, *attended = projected + 3 * size, *y = attended + size;
-  float *inner = y + size;
-  attention a = {.heads = heads, .dims = width / heads, .capacity = capacity, .row = 3 * width,
-                 .query = projected, .scores = inner + (size_t)tokens * hidden,
-                 .longest = length + tokens, .length = length + 1, .out = attended};
-  for (int i = 0; i < count; i++, cache += 2 * values) {
+  size_t values = (size_t)p->new_capacity * width;
+  float *room = malloc((space + 6 * size + (size_t)tokens * hidden + scores) * sizeof *room);
+  if (!room) return -1;
+  float *projected = room + space, *attended = projected + 3 * size, *y = attended + size;
+  float *z = y + size, *inner = z + size;
+  attention own = {.heads = heads, .dims = width / heads, .tokens = tokens, .query = projected,
+                   .capacity = p->capacity, .length = p->length, .key = projected + width,
+                   .value = projected + 2 * width, .row = 3 * width,
+                   .scores = inner + (size_t)tokens * hidden, .longest = longest, .out = attended};
+  attention across = {.heads = heads, .dims = own.dims, .query = projected,
+                      .capacity = p->source_length, .length = p->source_length, .row = width,
+                      .scores = own.scores, .longest = longest, .out = attended};
+  for (int i = 0; i < count; i++) {
     const layer *l = layers + i;
-    project(&l->query_key_value, tokens, x, &l->attention_norm, IDENTITY, NULL, projected, memory);
-    keep(&a, tokens, length, projected + width, cache);
-    keep(&a, tokens, length, projected + 2 * width, cache + values);
-    a.keys = cache;
-    a.values = cache + values;
+    float *kept = p->new + 2 * i * values;
+    project(&l->query_key_value, tokens, x, &l->attention_norm, IDENTITY, NULL, projected, room);
     if (i == count - 1) { /* of the others only the keys and values are asked for */
-      x += size - width;
-      a.query += (size_t)(tokens - 1) * a.row;
-      a.length += tokens - 1;
-      tokens = 1;
+      own.first = tokens - p->wanted;
+      own.query += (size_t)own.first * own.row;
+      x += (size_t)own.first * width;
+      own.tokens = tokens = p->wanted;
     }
-    attend_on_threads(&a, tokens);
-    project(&l->output, tokens, attended, NULL, IDENTITY, x, y, memory);
-    project(&l->up, tokens, y, &l->feed_forward_norm, activation, NULL, inner, memory);
-    project(&l->down, tokens, inner, NULL, IDENTITY, y, x, memory);
+    own.before = p->before[i];
+    attend_on_threads(&own);
+    keep(p, &own, own.key, kept);
+    keep(p, &own, own.value, kept + values);
+    project(&l->output, tokens, attended, NULL, IDENTITY, x, y, room);
+    if (p->source) {
+      project(&l->source_query, tokens, y, &l->source_norm, IDENTITY, NULL, projected, room);
+      across.before = p->source[i];
+      across.tokens = tokens;
+      attend_on_threads(&across);
+      project(&l->source_output, tokens, attended, NULL, IDENTITY, y, z, room);
+      memcpy(y, z, (size_t)tokens * width * sizeof *y);
+    }
+    project(&l->up, tokens, y, &l->feed_forward_norm, activation, NULL, inner, room);
+    project(&l->down, tokens, inner, NULL, IDENTITY, y, x, room);
   }
-  for (int i = 0; i < norms; i++) normalise(after + i, width, x, x);
-  free(memory);
+  for (int token = 0; token < p->wanted; token++, x += width)
+    for (int i = 0; i < norms; i++) normalise(after + i, width, x, x);
+  free(room);
   return 0;
 }

@@ -9,7 +9,6 @@ export a function, `kernels.use("ops")` keeps it out.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -17,11 +16,10 @@ import numpy as np
 
 from .. import blas
 from ..kernels import Activation, Norm, QuantizedArray, dispatch
-from .cache import GROWTH
 
 _WORTHWHILE = 1 << 20
 """fp32 weights from which on a call costs less than MLX's dispatches."""
-_ACTIVATIONS: dict[Activation | None, int] = {None: 0, "relu": 1, "gelu_tanh": 2}
+ACTIVATIONS: dict[Activation | None, int] = {None: 0, "relu": 1, "gelu_tanh": 2}
 
 
 def serves(*arrays: mx.array | None) -> bool:
@@ -106,9 +104,9 @@ def projection(
     at = Addresses()
     out = np.empty((*x.shape[:-1], outputs), np.float32)
     try:
-        layer = ctypes.byref(_linear(at, linear))
-        before = norm and ctypes.byref(_norm(at, norm))
-        arguments = (layer, x.size // inputs, at(x), before, _ACTIVATIONS[activation], at(residual))
+        layer = ctypes.byref(linear_struct(at, linear))
+        before = norm and ctypes.byref(norm_struct(at, norm))
+        arguments = (layer, x.size // inputs, at(x), before, ACTIVATIONS[activation], at(residual))
     except ValueError:
         return None
     call("projection", *arguments, out)
@@ -147,103 +145,23 @@ def attention(
     return mx.array(out)
 
 
-class DecoderLayer(NamedTuple):
-    """The parameters of a pre-norm layer."""
+class LinearStruct(ctypes.Structure):
+    """`linear` of projection.h."""
 
-    attention_norm: Norm
-    query_key_value: Linear
-    output: Linear
-    feed_forward_norm: Norm
-    up: Linear
-    down: Linear
-
-    def fits(self) -> bool:
-        """Whether the library computes it."""
-        norms = (self.attention_norm, self.feed_forward_norm)
-        linears = (self.query_key_value, self.output, self.up, self.down)
-        return all(linear.fits() for linear in linears) and all(
-            serves(norm.weight, norm.bias) for norm in norms
-        )
-
-
-class Decoder:
-    """A decoder that reads tokens, some at a time, each time in one call of the library.
-
-    Args:
-        layers: which all fit.
-        norms: that follow them, one after the other, in fp32.
-        activation: of the feed-forward layers.
-        num_heads: of the attention.
-        keys_values: of the tokens before, (2, 1, num_heads, tokens, head_dims) for each layer.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[DecoderLayer],
-        norms: Sequence[Norm],
-        activation: Activation,
-        num_heads: int,
-        keys_values: Sequence[mx.array],
-    ):
-        self._at = Addresses()
-        self._layers = (_Layer * len(layers))(*(_layer(self._at, layer) for layer in layers))
-        self._norms = (_Norm * len(norms))(*(_norm(self._at, norm) for norm in norms))
-        self._activation, self._heads = _ACTIVATIONS[activation], num_heads
-        arrays = [np.array(array[:, 0], copy=False) for array in keys_values]
-        self._length = arrays[0].shape[2]
-        self._cache = self._space(arrays, GROWTH)
-
-    def __call__(self, x: mx.array) -> mx.array:
-        """Embeddings of the next tokens (1, tokens, dims) → the last one's state (1, 1, dims)."""
-        tokens = x.shape[1]
-        if self._length + tokens > self._cache.shape[3]:
-            self._cache = self._space(self._cache, tokens + GROWTH)
-        states = np.array(x)
-        call(
-            "decode",
-            self._layers,
-            len(self._layers),
-            self._norms,
-            len(self._norms),
-            self._heads,
-            self._activation,
-            self._cache,
-            self._cache.shape[3],
-            self._length,
-            tokens,
-            states,
-        )
-        self._length += tokens
-        return mx.array(states[:, -1:])
-
-    def _space(self, cached: Sequence[np.ndarray] | np.ndarray, more: int) -> np.ndarray:
-        """(layers, 2, num_heads, capacity, head_dims) with what is there and room for more."""
-        two, heads, _, dims = cached[0].shape
-        capacity = self._length + more
-        cache = np.empty((len(cached), two, heads, capacity, dims), np.float32)
-        for layer, array in zip(cache, cached, strict=True):
-            layer[:, :, : self._length] = array[:, :, : self._length]
-        return cache
-
-
-class _Linear(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int) for name in ("inputs", "outputs", "bits", "group")),
         *((name, ctypes.c_void_p) for name in ("weight", "scales", "offsets", "bias")),
     )
 
 
-class _Norm(ctypes.Structure):
+class NormStruct(ctypes.Structure):
+    """`norm` of projection.h."""
+
     _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_float))
 
 
-class _Layer(ctypes.Structure):
-    _fields_ = tuple(
-        (name, _Norm if name.endswith("norm") else _Linear) for name in DecoderLayer._fields
-    )
-
-
-def _linear(at: Addresses, linear: Linear) -> _Linear:
+def linear_struct(at: Addresses, linear: Linear) -> LinearStruct:
+    """A layer for the library, for as long as `at` is there."""
     assert linear.weight is not None
     outputs, inputs = linear.weight.shape
     if isinstance(linear.weight, QuantizedArray):
@@ -251,12 +169,9 @@ def _linear(at: Addresses, linear: Linear) -> _Linear:
         arrays: tuple[mx.array | None, ...] = linear.weight.arrays
     else:
         sizes, arrays = (0, 0), (linear.weight, None, None)
-    return _Linear(inputs, outputs, *sizes, *map(at, arrays), at(linear.bias))
+    return LinearStruct(inputs, outputs, *sizes, *map(at, arrays), at(linear.bias))
 
 
-def _norm(at: Addresses, norm: Norm) -> _Norm:
-    return _Norm(at(norm.weight), at(norm.bias), norm.eps)
-
-
-def _layer(at: Addresses, layer: DecoderLayer) -> _Layer:
-    return _Layer(*(_norm(at, x) if isinstance(x, Norm) else _linear(at, x) for x in layer))
+def norm_struct(at: Addresses, norm: Norm) -> NormStruct:
+    """As `linear_struct`."""
+    return NormStruct(at(norm.weight), at(norm.bias), norm.eps)

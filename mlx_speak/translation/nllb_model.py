@@ -11,23 +11,29 @@ m2m100_418M, m2m100_1.2B: MIT), in transformers the model type `m2m_100`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from .. import kernels
 from ..errors import ModelFormatError
 from ..model_folder import read_config
+from ..nn import decoder as native_decoder
+from ..nn import native
 from ..nn.attention import Mask
 from ..nn.cache import KeyValueCache
 from ..nn.embedding import embed
 from ..nn.positions import sinusoids
-from ..nn.projection import score
+from ..nn.projection import norm_of, score, weight_of
 from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
 from ..nn.weights import load_weights
 
@@ -134,6 +140,21 @@ class DecoderLayer(nn.Module):
         x = self.cross_attention(x, *source, source_mask, norm=self.cross_attention_norm)
         return self.feed_forward(x, norm=self.feed_forward_norm), cache
 
+    def native(self) -> native_decoder.DecoderLayer:
+        """As the library for CPUs takes it, if it does."""
+        attention, across, inner = self.self_attention, self.cross_attention, self.feed_forward
+        linears = (
+            (attention.query_key_value, attention.output),
+            (across.query, across.output),
+            (inner.up, inner.down),
+        )
+        norms = self.self_attention_norm, self.cross_attention_norm, self.feed_forward_norm
+        parts: list[kernels.Norm | native.Linear] = []
+        for norm, pair in zip(norms, linears, strict=True):
+            parts.append(norm_of(norm))
+            parts += (native.Linear(weight_of(x), x.get("bias")) for x in pair)
+        return native_decoder.DecoderLayer(*parts)
+
 
 class Encoder(nn.Module):
     def __init__(self, config: NLLBConfig):
@@ -156,11 +177,27 @@ class Decoder(nn.Module):
     def __call__(
         self, x: mx.array, caches: Sequence[KeyValueCache], mask: Mask, memory: Memory
     ) -> tuple[mx.array, Caches]:
+        plain = mask is None or isinstance(mask, str)
+        arrays = (cache.keys_values for cache in caches)
+        if plain and memory.native is not None and native.serves(x, *arrays):
+            with contextlib.suppress(ValueError):  # in a function that MLX compiles
+                if stack := memory.native():
+                    return stack.extend(x, caches)
         extended = []
         for layer, cache, source in zip(self.layers, caches, memory.keys_values, strict=True):
             x, cache = layer(x, cache, mask, source, memory.mask)
             extended.append(cache)
         return self.norm(x), extended
+
+    def native(self, sources: Sequence[tuple[mx.array, mx.array]]) -> native_decoder.Decoder | None:
+        """As the library for CPUs takes it, to translate a sentence; None if it does not."""
+        layers = [layer.native() for layer in self.layers]
+        norm = norm_of(self.norm)
+        arrays = [norm.weight, norm.bias, *(x for source in sources for x in source)]
+        if not native.serves(*arrays) or not all(layer.fits() for layer in layers):
+            return None
+        heads = sources[0][0].shape[1]
+        return native_decoder.Decoder(layers, [norm], "relu", heads, sources)
 
 
 @dataclass(frozen=True)
@@ -171,6 +208,8 @@ class Memory:
     """For each decoder layer, two arrays (batch, num_heads, source_length, head_dims)."""
     mask: mx.array | None
     """(batch, 1, 1, source_length), True where there is a token; None when nothing is padded."""
+    native: Callable[[], native_decoder.Decoder | None] | None = None
+    """Of one sentence: makes what reads it in one call, once."""
 
     def select(self, rows: mx.array) -> Memory:
         """The memory of some rows of the batch, (rows,) in their order; copies."""
@@ -223,13 +262,13 @@ class NLLB(nn.Module):
         self, encoder_hidden_states: mx.array, attention_mask: mx.array | None = None
     ) -> Memory:
         """The keys and values of every decoder layer for (batch, source_length, d_model)."""
-        return Memory(
-            [
-                layer.cross_attention.keys_values(encoder_hidden_states)
-                for layer in self.decoder.layers
-            ],
-            _source_mask(attention_mask),
-        )
+        keys_values = [
+            layer.cross_attention.keys_values(encoder_hidden_states)
+            for layer in self.decoder.layers
+        ]
+        alone = len(encoder_hidden_states) == 1 and attention_mask is None and keys_values
+        native = functools.cache(partial(self.decoder.native, keys_values)) if alone else None
+        return Memory(keys_values, _source_mask(attention_mask), native)
 
     def initial_caches(self, batch: int) -> Caches:
         """The caches before the first token."""

@@ -8,8 +8,7 @@
 int mlx_speak_blas_open(const char *, const char *, const char *, int);
 int mlx_speak_projection(const linear *, int, const float *, const norm *, int, const float *,
                          float *);
-int mlx_speak_decode(const layer *, int, const norm *, int, int, int, float *, int, int, int,
-                     float *);
+int mlx_speak_decode(const layer *, int, const norm *, int, int, int, const passage *, float *);
 int mlx_speak_attend(int, int, int, int, const float *, const float *, const float *, const float *,
                      const float *, float *);
 int mlx_speak_lstm(int, int, const float *, const float *, float *);
@@ -65,16 +64,33 @@ static void *check(void *unused) {
   for (int bits = 0; bits <= 8; bits += 4) {
     layer layers[2];
     for (int i = 0; i < 2; i++)
-      layers[i] = (layer){before, linear_of(width, 3 * width, bits, 32),
-                          linear_of(width, width, bits, 32), before,
+      layers[i] = (layer){before,
+                          linear_of(width, 3 * width, bits, 32),
+                          linear_of(width, width, bits, 32),
+                          before,
+                          linear_of(width, width, bits, 32),
+                          linear_of(width, width, bits, 32),
+                          before,
                           linear_of(width, 4 * width, bits, 32),
                           linear_of(4 * width, width, bits, 32)};
     float *cache = numbers((size_t)2 * 2 * width * capacity), *x = numbers(6 * width);
-    for (int length = 0, tokens = 1; length < capacity; length += tokens++)
-      if (mlx_speak_decode(layers, 2, &before, 1, heads, 2, cache, capacity, length, tokens, x)) exit(2);
+    int words = 5;
+    float *source = numbers((size_t)width * words);
+    memory from[] = {{source, source}, {source, source}}, to[2];
+    for (int i = 0; i < 2; i++) {
+      float *keys = cache + (size_t)2 * i * width * capacity;
+      to[i] = (memory){keys, keys + (size_t)width * capacity};
+    }
+    for (int length = 0, tokens = 1; length < capacity; length += tokens++) {
+      passage p = {tokens, 1 + tokens / 2, length, capacity, to, words, tokens % 2 ? from : NULL,
+                   cache, capacity, length};
+      if (mlx_speak_decode(layers, 2, &before, 1, heads, 2, &p, x)) exit(2);
+    }
     for (int i = 0; i < 2; i++)
       free_linear(layers[i].query_key_value), free_linear(layers[i].output),
+          free_linear(layers[i].source_query), free_linear(layers[i].source_output),
           free_linear(layers[i].up), free_linear(layers[i].down);
+    free(source);
     free(cache), free(x);
   }
   for (int length = 0; length < 600; length += 199) {

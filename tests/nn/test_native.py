@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from mlx_speak.nn.activations import gelu_tanh
 from mlx_speak.nn.attention import attend_extending
 from mlx_speak.nn.cache import KeyValueCache
 from mlx_speak.nn.projection import project, score
-from mlx_speak.speech.xtts.gpt import GPT, Context
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only MLX on Linux needs it")
 
@@ -33,20 +31,6 @@ NORMAL = rng.standard_normal
 @pytest.fixture(autouse=True)
 def _library() -> None:
     needs(blas.library() is not None, "a C compiler and an OpenBLAS")
-
-
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The functions of the library that were called."""
-    names: list[str] = []
-    call = native.call
-
-    def noted(name: str, *arguments: object) -> None:
-        names.append(name)
-        call(name, *arguments)
-
-    monkeypatch.setattr(native, "call", noted)
-    return names
 
 
 def quantized(outputs: int, inputs: int, bits: int, group: int = 64) -> nn.QuantizedLinear:
@@ -193,97 +177,6 @@ def test_where_it_is_not_for_the_library_mlx_computes(called, monkeypatch, why: 
     assert not called
     tolerance = 0.1 if why == "half precision" else 2e-6  # bfloat16 keeps eight bits
     np.testing.assert_allclose(found.astype(mx.float32), expected, rtol=0, atol=tolerance)
-
-
-TEXT = mx.array([[5, 6, 7, 8]])
-
-
-START = mx.array([[1]])
-
-
-def gpt(heads: int, bits: int | None) -> tuple[GPT, Context]:
-    model = GPT(128, heads, 3, 20, 40, 12, 700)
-    for layer in model.layers:  # where biases and norms of zeros and ones would hide faults
-        for part in (layer.attention_norm, layer.feed_forward_norm):
-            part.weight, part.bias = mx.random.normal((128,)), mx.random.normal((128,))
-    if bits:
-        nn.quantize(model, 64, bits)
-    return model, model.read(mx.random.normal((1, 5, 128)))
-
-
-def plainly(model: GPT, context: Context) -> tuple[mx.array, Callable[[mx.array], mx.array]]:
-    """As `GPT.begin`, without the library's decoder."""
-    state, context = model.start(TEXT, START, context)
-    return state, model._stepper(context)
-
-
-@pytest.mark.parametrize("bits", [None, 8, 4])
-@pytest.mark.parametrize("heads", [1, 2, 8, 16])
-def test_steps_as_plain_mlx(called, heads: int, bits: int | None) -> None:
-    mx.random.seed(heads)
-    model, context = gpt(heads, bits)
-    state, read = model.begin(TEXT, START, context)
-    with kernels.use("ops"):
-        expected, plain = plainly(model, context)
-    # Three layers in fp32, in other orders of summation; states are of size 1.
-    np.testing.assert_allclose(state, expected, rtol=0, atol=1e-5)
-    for code in rng.integers(0, 40, 12).tolist():
-        found = read(mx.array([[code]]))
-        assert called[-1] == "decode"
-        with kernels.use("ops"):
-            expected = plain(mx.array([[code]]))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("tokens", [1, 2, 70, 200])
-def test_texts_of_any_length(tokens: int) -> None:
-    """Up to 64 rows are multiplied by ourselves, more by BLAS; one thread attends, or all."""
-    mx.random.seed(tokens)
-    model, context = gpt(4, None)
-    model.text_positions = nn.Embedding(tokens, 128)
-    text = mx.random.randint(0, 20, (1, tokens))
-    expected, _ = model.start(text, mx.array([[1, 7, 3]]), context)
-    state, _ = model.begin(text, mx.array([[1, 7, 3]]), context)
-    np.testing.assert_allclose(state, expected[:, -1:], rtol=0, atol=1e-5)
-
-
-def test_steps_past_the_cache_that_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "GROWTH", 3)
-    model, context = gpt(4, None)
-    (_, plain), (_, read) = plainly(model, context), model.begin(TEXT, START, context)
-    for code in range(10):
-        np.testing.assert_allclose(
-            read(mx.array([[code]])), plain(mx.array([[code]])), rtol=0, atol=1e-5
-        )
-
-
-def test_texts_that_begin_alike_do_not_meet() -> None:
-    model, context = gpt(4, None)
-    (_, one), (_, other) = (model.begin(TEXT, START, context) for _ in range(2))
-    alone = [np.array(one(mx.array([[code]]))) for code in (3, 4)]
-    other(mx.array([[9]]))
-    _, third = model.begin(TEXT, START, context)
-    assert np.array_equal(third(mx.array([[3]])), alone[0])
-    assert np.array_equal(third(mx.array([[4]])), alone[1])
-
-
-def test_layers_of_another_kind_go_through_mlx(called) -> None:
-    class Adapted(nn.Linear):
-        """As an adapter would be: with more to it than its weight."""
-
-        def __call__(self, x: mx.array) -> mx.array:
-            return super().__call__(x) + 1
-
-    model, context = gpt(4, None)
-    up = model.layers[1].feed_forward.up
-    adapted = Adapted(128, 512)
-    adapted.update(up.parameters())
-    model.layers[1].feed_forward.up = adapted
-    expected, plain = plainly(model, context)
-    state, read = model.begin(TEXT, START, context)
-    assert np.array_equal(state, expected)
-    assert np.array_equal(read(mx.array([[3]])), plain(mx.array([[3]])))
-    assert "decode" not in called
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])

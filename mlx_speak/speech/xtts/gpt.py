@@ -17,6 +17,7 @@ import mlx.nn as nn
 from ...nn import native
 from ...nn.activations import gelu_tanh
 from ...nn.cache import KeyValueCache
+from ...nn.decoder import Decoder, DecoderLayer, Reader
 from ...nn.embedding import embed
 from ...nn.projection import norm_of, weight_of
 from ...nn.transformer import FeedForward, SelfAttention
@@ -38,7 +39,7 @@ class Layer(nn.Module):
         x, cache = self.attention.extend(x, cache, mask, norm=self.attention_norm)
         return self.feed_forward(x, norm=self.feed_forward_norm), cache
 
-    def native(self) -> native.DecoderLayer | None:
+    def native(self) -> DecoderLayer | None:
         """As the library for the CPU takes it, or None if it does not."""
         linears = (
             self.attention.query_key_value,
@@ -48,7 +49,7 @@ class Layer(nn.Module):
         )
         into, out, up, down = (native.Linear(weight_of(x), x.get("bias")) for x in linears)
         norms = norm_of(self.attention_norm), norm_of(self.feed_forward_norm)
-        layer = native.DecoderLayer(norms[0], into, out, norms[1], up, down)
+        layer = DecoderLayer(norms[0], into, out, None, None, None, norms[1], up, down)
         return layer if layer.fits() else None
 
 
@@ -154,7 +155,7 @@ class GPT(nn.Module):
         if len(layers) < len(self.layers) or not native.serves(*keys_values, *arrays):
             states, context = self.start(text_ids, codes, context)
             return states[:, -1:], self._stepper(context)
-        run = native.Decoder(layers, norms, "gelu_tanh", self.num_heads, keys_values)
+        run = Reader(Decoder(layers, norms, "gelu_tanh", self.num_heads), keys_values)
         places = itertools.count(codes.shape[1])
         state = run(self._embed(text_ids, codes))
         return state, lambda code: run(self.embed_codes(code, next(places)))

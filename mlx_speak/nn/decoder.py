@@ -1,0 +1,215 @@
+"""A pre-norm decoder's layers on the CPU, some tokens at a time, in one call of `native/`.
+
+Between a token's products there is so little to do that MLX's dispatching of it takes longer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from ..kernels import Activation, Norm
+from . import native
+from .cache import GROWTH, KeyValueCache
+from .native import Addresses, Linear, LinearStruct, NormStruct, linear_struct, norm_struct
+
+
+class DecoderLayer(NamedTuple):
+    """The parameters of a layer; of one that attends to no source, those are None."""
+
+    attention_norm: Norm
+    query_key_value: Linear
+    output: Linear
+    source_norm: Norm | None
+    source_query: Linear | None
+    source_output: Linear | None
+    feed_forward_norm: Norm
+    up: Linear
+    down: Linear
+
+    def fits(self) -> bool:
+        """Whether the library computes it."""
+        return all(
+            part.fits() if isinstance(part, Linear) else native.serves(part.weight, part.bias)
+            for part in self
+            if part is not None
+        )
+
+
+class Decoder:
+    """Layers, and the norms that follow them.
+
+    Args:
+        layers: which all fit.
+        norms: in fp32.
+        activation: of the feed-forward layers.
+        num_heads: of the attention.
+        sources: keys and values of what each layer attends to besides, where it does: two arrays
+            (1, num_heads, source_length, head_dims).
+
+    Raises:
+        ValueError: an array stands for others, in a function that MLX compiles or exports.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[DecoderLayer],
+        norms: Sequence[Norm],
+        activation: Activation,
+        num_heads: int,
+        sources: Sequence[tuple[mx.array, mx.array]] = (),
+    ):
+        self._at = Addresses()
+        self._layers = (_Layer * len(layers))(*(_layer(self._at, layer) for layer in layers))
+        self._norms = (NormStruct * len(norms))(*(norm_struct(self._at, norm) for norm in norms))
+        self._activation, self._heads = native.ACTIVATIONS[activation], num_heads
+        self._sources = (_Memory * len(sources))(
+            *(_Memory(self._at(keys), self._at(values)) for keys, values in sources)
+        )
+        self._source_length = sources[0][0].shape[2] if sources else 0
+
+    def extend(
+        self, x: mx.array, caches: Sequence[KeyValueCache]
+    ) -> tuple[mx.array, list[KeyValueCache]]:
+        """Read tokens that follow those of the caches, and each other.
+
+        Args:
+            x: embeddings (1, tokens, dims).
+            caches: each layer's, equally long, in fp32.
+
+        Returns:
+            States (1, tokens, dims), and the caches that hold these tokens too.
+
+        Raises:
+            ValueError: as for the decoder.
+        """
+        arrays = [cache.keys_values for cache in caches]
+        two, _, heads, capacity, dims = arrays[0].shape
+        mx.eval(arrays)
+        at, before = Addresses(), []
+        for array in arrays:
+            keys = at(array).value or 0
+            before.append(_Memory(keys, keys + array.nbytes // 2))
+        new = np.empty((len(caches), two, 1, heads, x.shape[1], dims), np.float32)
+        states = self._read(
+            x, (_Memory * len(before))(*before), caches[0].length, capacity, new, 0, x.shape[1]
+        )
+        del at  # the caches can be extended where they lie only if nobody else looks at them
+        extended = [cache.extend(mx.array(fresh)) for cache, fresh in zip(caches, new, strict=True)]
+        return states, extended
+
+    def _read(
+        self,
+        x: mx.array,
+        before: ctypes.Array[_Memory],
+        length: int,
+        capacity: int,
+        new: np.ndarray,
+        new_at: int,
+        wanted: int,
+    ) -> mx.array:
+        """The states of the `wanted` last tokens (1, wanted, dims).
+
+        Args:
+            new: (…, new_capacity, head_dims), that gets keys and values from `new_at` on.
+        """
+        states = np.array(x)
+        at = Addresses()
+        passage = _Passage(
+            x.shape[1],
+            wanted,
+            length,
+            capacity,
+            before,
+            self._source_length,
+            self._sources if self._source_length else None,
+            at(new),
+            new.shape[-2],
+            new_at,
+        )
+        native.call(
+            "decode",
+            self._layers,
+            len(self._layers),
+            self._norms,
+            len(self._norms),
+            self._heads,
+            self._activation,
+            ctypes.byref(passage),
+            states,
+        )
+        return mx.array(states[:, -wanted:])
+
+
+class Reader:
+    """A decoder that reads one text, in a cache of its own that is written where it lies.
+
+    Args:
+        decoder: without a source.
+        keys_values: of the tokens before, (2, 1, num_heads, tokens, head_dims) for each layer.
+    """
+
+    def __init__(self, decoder: Decoder, keys_values: Sequence[mx.array]):
+        self._decoder = decoder
+        arrays = [np.array(array[:, 0], copy=False) for array in keys_values]
+        self._length = arrays[0].shape[2]
+        self._make_room(arrays, GROWTH)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """Embeddings of the next tokens (1, tokens, dims) → the last one's state (1, 1, dims)."""
+        tokens = x.shape[1]
+        if self._length + tokens > self._cache.shape[3]:
+            self._make_room(self._cache, tokens + GROWTH)
+        capacity = self._cache.shape[3]
+        state = self._decoder._read(
+            x, self._memories, self._length, capacity, self._cache, self._length, 1
+        )
+        self._length += tokens
+        return state
+
+    def _make_room(self, cached: Sequence[np.ndarray] | np.ndarray, more: int) -> None:
+        """Have (layers, 2, num_heads, capacity, head_dims) with what is there, and room."""
+        two, heads, _, dims = cached[0].shape
+        shape = (len(cached), two, heads, self._length + more, dims)
+        self._cache = np.empty(shape, np.float32)
+        for layer, array in zip(self._cache, cached, strict=True):
+            layer[:, :, : self._length] = array[:, :, : self._length]
+        at = Addresses()
+        self._memories = (_Memory * len(cached))(
+            *(_Memory(at(keys), at(values)) for keys, values in self._cache)
+        )
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = tuple(
+        (name, NormStruct if name.endswith("norm") else LinearStruct)
+        for name in DecoderLayer._fields
+    )
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = (("keys", ctypes.c_void_p), ("values", ctypes.c_void_p))
+
+
+class _Passage(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("tokens", "wanted", "length", "capacity")),
+        ("before", ctypes.POINTER(_Memory)),
+        ("source_length", ctypes.c_int),
+        ("source", ctypes.POINTER(_Memory)),
+        ("new", ctypes.c_void_p),
+        *((name, ctypes.c_int) for name in ("new_capacity", "new_at")),
+    )
+
+
+def _layer(at: Addresses, layer: DecoderLayer) -> _Layer:
+    filled = _Layer()
+    for name, part in zip(layer._fields, layer, strict=True):
+        if part is not None:
+            make = linear_struct if isinstance(part, Linear) else norm_struct
+            setattr(filled, name, make(at, part))
+    return filled
