@@ -31,8 +31,8 @@ speak: .venv/speak
 	$(BIN)/mlx-speak --to $(TO) --speaker $(SPEAKER) $$card --output speech.wav < $(SESSION)
 	@echo "speech.wav holds the speech."
 
-# A file of tests stays with one worker, which has its models. What listens to a sound server in real
-# time goes last, while nothing else runs.
+# A file of tests stays with one worker, which has its models. What keeps real time goes last, while
+# nothing else runs.
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not sound" $(PYTEST)
 	$(BIN)/python -m pytest -m sound $(PYTEST)

@@ -14,6 +14,8 @@ from mlx_speak.audio.output import NullOutput
 from mlx_speak.audio.realtime import SilentOutput
 from mlx_speak.player import Player
 
+pytestmark = pytest.mark.sound  # what is said when is measured to a fifth of a second
+
 RATE = 8000
 
 
