@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 
 from ..kernels import Activation, Norm
 from . import native
 from .cache import GROWTH, KeyValueCache
 from .native import Addresses, Linear, LinearStruct, NormStruct, linear_struct, norm_struct
+from .projection import norm_of, weight_of
+from .transformer import CrossAttention, FeedForward, SelfAttention
 
 
-class DecoderLayer(NamedTuple):
+class NativeLayer(NamedTuple):
     """The parameters of a layer; of one that attends to no source, those are None."""
 
     attention_norm: Norm
@@ -31,6 +34,30 @@ class DecoderLayer(NamedTuple):
     up: Linear
     down: Linear
 
+    @classmethod
+    def of(
+        cls,
+        attention_norm: nn.LayerNorm,
+        attention: SelfAttention,
+        feed_forward_norm: nn.LayerNorm,
+        feed_forward: FeedForward,
+        *,
+        source_norm: nn.LayerNorm | None = None,
+        source_attention: CrossAttention | None = None,
+    ) -> NativeLayer:
+        """Of a layer's parts."""
+        return cls(
+            norm_of(attention_norm),
+            _linear(attention.query_key_value),
+            _linear(attention.output),
+            None if source_norm is None else norm_of(source_norm),
+            None if source_attention is None else _linear(source_attention.query),
+            None if source_attention is None else _linear(source_attention.output),
+            norm_of(feed_forward_norm),
+            _linear(feed_forward.up),
+            _linear(feed_forward.down),
+        )
+
     def fits(self) -> bool:
         """Whether the library computes it."""
         return all(
@@ -40,12 +67,11 @@ class DecoderLayer(NamedTuple):
         )
 
 
-class Decoder:
-    """Layers, and the norms that follow them.
+class NativeDecoder:
+    """Layers, and the norms that follow them; `make` makes them where the library computes them.
 
     Args:
-        layers: which all fit.
-        norms: in fp32.
+        layers, norms: that the library computes.
         activation: of the feed-forward layers.
         num_heads: of the attention.
         sources: keys and values of what each layer attends to besides, where it does: two arrays
@@ -57,7 +83,7 @@ class Decoder:
 
     def __init__(
         self,
-        layers: Sequence[DecoderLayer],
+        layers: Sequence[NativeLayer],
         norms: Sequence[Norm],
         activation: Activation,
         num_heads: int,
@@ -71,6 +97,23 @@ class Decoder:
             *(_Memory(self._at(keys), self._at(values)) for keys, values in sources)
         )
         self._source_length = sources[0][0].shape[2] if sources else 0
+
+    @classmethod
+    def make(
+        cls,
+        layers: Sequence[NativeLayer],
+        norms: Sequence[nn.LayerNorm],
+        activation: Activation,
+        num_heads: int,
+        sources: Sequence[tuple[mx.array, mx.array]] = (),
+    ) -> NativeDecoder | None:
+        """As the class, or None where the library does not compute it."""
+        following = [norm_of(norm) for norm in norms]
+        arrays = [x for norm in following for x in (norm.weight, norm.bias)]
+        arrays += [x for source in sources for x in source]
+        if not native.serves(*arrays) or not all(layer.fits() for layer in layers):
+            return None
+        return cls(layers, following, activation, num_heads, sources)
 
     def extend(
         self, x: mx.array, caches: Sequence[KeyValueCache]
@@ -145,7 +188,7 @@ class Decoder:
         return mx.array(states[:, -wanted:])
 
 
-class Reader:
+class NativeReader:
     """A decoder that reads one text, in a cache of its own that is written where it lies.
 
     Args:
@@ -153,7 +196,7 @@ class Reader:
         keys_values: of the tokens before, (2, 1, num_heads, tokens, head_dims) for each layer.
     """
 
-    def __init__(self, decoder: Decoder, keys_values: Sequence[mx.array]):
+    def __init__(self, decoder: NativeDecoder, keys_values: Sequence[mx.array]):
         self._decoder = decoder
         arrays = [np.array(array[:, 0], copy=False) for array in keys_values]
         self._length = arrays[0].shape[2]
@@ -187,7 +230,7 @@ class Reader:
 class _Layer(ctypes.Structure):
     _fields_ = tuple(
         (name, NormStruct if name.endswith("norm") else LinearStruct)
-        for name in DecoderLayer._fields
+        for name in NativeLayer._fields
     )
 
 
@@ -206,7 +249,11 @@ class _Passage(ctypes.Structure):
     )
 
 
-def _layer(at: Addresses, layer: DecoderLayer) -> _Layer:
+def _linear(layer: nn.Module) -> Linear:
+    return Linear(weight_of(layer), layer.get("bias"))
+
+
+def _layer(at: Addresses, layer: NativeLayer) -> _Layer:
     filled = _Layer()
     for name, part in zip(layer._fields, layer, strict=True):
         if part is not None:

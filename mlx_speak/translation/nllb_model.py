@@ -24,16 +24,15 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from .. import kernels
 from ..errors import ModelFormatError
 from ..model_folder import read_config
-from ..nn import decoder as native_decoder
 from ..nn import native
 from ..nn.attention import Mask
 from ..nn.cache import KeyValueCache
+from ..nn.decoder import NativeDecoder, NativeLayer
 from ..nn.embedding import embed
 from ..nn.positions import sinusoids
-from ..nn.projection import norm_of, score, weight_of
+from ..nn.projection import score
 from ..nn.transformer import CrossAttention, FeedForward, SelfAttention
 from ..nn.weights import load_weights
 
@@ -140,20 +139,16 @@ class DecoderLayer(nn.Module):
         x = self.cross_attention(x, *source, source_mask, norm=self.cross_attention_norm)
         return self.feed_forward(x, norm=self.feed_forward_norm), cache
 
-    def native(self) -> native_decoder.DecoderLayer:
+    def native(self) -> NativeLayer:
         """As the library for CPUs takes it, if it does."""
-        attention, across, inner = self.self_attention, self.cross_attention, self.feed_forward
-        linears = (
-            (attention.query_key_value, attention.output),
-            (across.query, across.output),
-            (inner.up, inner.down),
+        return NativeLayer.of(
+            self.self_attention_norm,
+            self.self_attention,
+            self.feed_forward_norm,
+            self.feed_forward,
+            source_norm=self.cross_attention_norm,
+            source_attention=self.cross_attention,
         )
-        norms = self.self_attention_norm, self.cross_attention_norm, self.feed_forward_norm
-        parts: list[kernels.Norm | native.Linear] = []
-        for norm, pair in zip(norms, linears, strict=True):
-            parts.append(norm_of(norm))
-            parts += (native.Linear(weight_of(x), x.get("bias")) for x in pair)
-        return native_decoder.DecoderLayer(*parts)
 
 
 class Encoder(nn.Module):
@@ -189,15 +184,10 @@ class Decoder(nn.Module):
             extended.append(cache)
         return self.norm(x), extended
 
-    def native(self, sources: Sequence[tuple[mx.array, mx.array]]) -> native_decoder.Decoder | None:
+    def native(self, sources: Sequence[tuple[mx.array, mx.array]]) -> NativeDecoder | None:
         """As the library for CPUs takes it, to translate a sentence; None if it does not."""
         layers = [layer.native() for layer in self.layers]
-        norm = norm_of(self.norm)
-        arrays = [norm.weight, norm.bias, *(x for source in sources for x in source)]
-        if not native.serves(*arrays) or not all(layer.fits() for layer in layers):
-            return None
-        heads = sources[0][0].shape[1]
-        return native_decoder.Decoder(layers, [norm], "relu", heads, sources)
+        return NativeDecoder.make(layers, [self.norm], "relu", sources[0][0].shape[1], sources)
 
 
 @dataclass(frozen=True)
@@ -208,7 +198,7 @@ class Memory:
     """For each decoder layer, two arrays (batch, num_heads, source_length, head_dims)."""
     mask: mx.array | None
     """(batch, 1, 1, source_length), True where there is a token; None when nothing is padded."""
-    native: Callable[[], native_decoder.Decoder | None] | None = None
+    native: Callable[[], NativeDecoder | None] | None = None
     """Of one sentence: makes what reads it in one call, once."""
 
     def select(self, rows: mx.array) -> Memory:

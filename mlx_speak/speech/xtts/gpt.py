@@ -17,9 +17,8 @@ import mlx.nn as nn
 from ...nn import native
 from ...nn.activations import gelu_tanh
 from ...nn.cache import KeyValueCache
-from ...nn.decoder import Decoder, DecoderLayer, Reader
+from ...nn.decoder import NativeDecoder, NativeLayer, NativeReader
 from ...nn.embedding import embed
-from ...nn.projection import norm_of, weight_of
 from ...nn.transformer import FeedForward, SelfAttention
 
 
@@ -39,18 +38,11 @@ class Layer(nn.Module):
         x, cache = self.attention.extend(x, cache, mask, norm=self.attention_norm)
         return self.feed_forward(x, norm=self.feed_forward_norm), cache
 
-    def native(self) -> DecoderLayer | None:
-        """As the library for the CPU takes it, or None if it does not."""
-        linears = (
-            self.attention.query_key_value,
-            self.attention.output,
-            self.feed_forward.up,
-            self.feed_forward.down,
+    def native(self) -> NativeLayer:
+        """As the library for CPUs takes it, if it does."""
+        return NativeLayer.of(
+            self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward
         )
-        into, out, up, down = (native.Linear(weight_of(x), x.get("bias")) for x in linears)
-        norms = norm_of(self.attention_norm), norm_of(self.feed_forward_norm)
-        layer = DecoderLayer(norms[0], into, out, None, None, None, norms[1], up, down)
-        return layer if layer.fits() else None
 
 
 class Context(NamedTuple):
@@ -148,14 +140,14 @@ class GPT(nn.Module):
             The state of the last code (1, 1, dims), and a function that reads one code (1, 1) after
             the other and returns the state of each.
         """
-        layers = [native_layer for layer in self.layers if (native_layer := layer.native())]
+        layers = [layer.native() for layer in self.layers]
+        norms = [self.norm, self.final_norm]
+        stack = NativeDecoder.make(layers, norms, "gelu_tanh", self.num_heads)
         keys_values = [cache.keys_values[:, :, :, : cache.length] for cache in context.caches]
-        norms = norm_of(self.norm), norm_of(self.final_norm)
-        arrays = [x for norm in norms for x in (norm.weight, norm.bias)]
-        if len(layers) < len(self.layers) or not native.serves(*keys_values, *arrays):
+        if stack is None or not native.serves(*keys_values):
             states, context = self.start(text_ids, codes, context)
             return states[:, -1:], self._stepper(context)
-        run = Reader(Decoder(layers, norms, "gelu_tanh", self.num_heads), keys_values)
+        run = NativeReader(stack, keys_values)
         places = itertools.count(codes.shape[1])
         state = run(self._embed(text_ids, codes))
         return state, lambda code: run(self.embed_codes(code, next(places)))
