@@ -95,7 +95,11 @@ def test_every_transpose_and_shape(shim, m, n, k):
 
 
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [*itertools.product([1, 3, 4, 7, 17, 64, 65], [5, 6, 700], [16, 37, 1040])]
+    ("m", "n", "k"),
+    [
+        *itertools.product([1, 2, 3, 17, 32, 33], [5, 6, 13, 700], [16, 37, 500]),
+        *itertools.product([4, 6, 7, 17, 64, 65], [5, 6, 700], [16, 1040]),
+    ],
 )
 def test_few_rows(shim, m, n, k):
     check_product(shim, m, n, k)
