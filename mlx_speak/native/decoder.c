@@ -125,6 +125,7 @@ PUBLIC int mlx_speak_decode(const layer *layers, int count, const norm *after, i
     attend_on_threads(&own);
     keep(p, &own, own.key, kept);
     keep(p, &own, own.value, kept + values);
+    const float *between = y; /* attention and feed-forward layers */
     project(&l->output, tokens, attended, NULL, IDENTITY, x, y, room);
     if (p->source) {
       project(&l->source_query, tokens, y, &l->source_norm, IDENTITY, NULL, projected, room);
@@ -132,10 +133,10 @@ PUBLIC int mlx_speak_decode(const layer *layers, int count, const norm *after, i
       across.tokens = tokens;
       attend_on_threads(&across);
       project(&l->source_output, tokens, attended, NULL, IDENTITY, y, z, room);
-      memcpy(y, z, (size_t)tokens * width * sizeof *y);
+      between = z;
     }
-    project(&l->up, tokens, y, &l->feed_forward_norm, activation, NULL, inner, room);
-    project(&l->down, tokens, inner, NULL, IDENTITY, y, x, room);
+    project(&l->up, tokens, between, &l->feed_forward_norm, activation, NULL, inner, room);
+    project(&l->down, tokens, inner, NULL, IDENTITY, between, x, room);
   }
   for (int token = 0; token < p->wanted; token++, x += width)
     for (int i = 0; i < norms; i++) normalise(after + i, width, x, x);

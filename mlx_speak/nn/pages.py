@@ -13,9 +13,9 @@ import threading
 from collections.abc import Iterable
 
 import mlx.core as mx
-import numpy as np
 
 from ..kernels import dispatch
+from .native import Addresses
 
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25  # <linux/mman.h>; the second since Linux 6.1
 _LARGE_PAGE = 1 << 21
@@ -40,9 +40,12 @@ def enlarge(arrays: Iterable[mx.array]) -> threading.Thread | None:
     """
     if sys.platform != "linux" or dispatch.gpu() is not None:
         return None
-    large = [array for array in arrays if array.nbytes >= _LARGE_ARRAY]
     # NumPy knows no bfloat16, which no CPU computes with anyway.
-    large = [array for array in large if array.dtype in (mx.float32, mx.uint32)]
+    large = [
+        array
+        for array in arrays
+        if array.nbytes >= _LARGE_ARRAY and array.dtype in (mx.float32, mx.uint32)
+    ]
     if sum(array.nbytes for array in large) < _WORTHWHILE:
         return None
     thread = threading.Thread(target=_collapse, args=(_ranges(large),), daemon=True)
@@ -52,7 +55,8 @@ def enlarge(arrays: Iterable[mx.array]) -> threading.Thread | None:
 
 def _ranges(arrays: list[mx.array]) -> list[tuple[int, int]]:
     """Where arrays begin and end in memory, those beside one another as one."""
-    starts = (np.array(x, copy=False).__array_interface__["data"][0] for x in arrays)
+    at = Addresses()
+    starts = [at(array).value or 0 for array in arrays]
     ranges: list[tuple[int, int]] = []
     for start, size in sorted(zip(starts, (array.nbytes for array in arrays), strict=True)):
         first, last = ranges.pop() if ranges else (start, start)

@@ -17,7 +17,6 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +256,8 @@ class NLLB(nn.Module):
             for layer in self.decoder.layers
         ]
         alone = len(encoder_hidden_states) == 1 and attention_mask is None and keys_values
-        native = functools.cache(partial(self.decoder.native, keys_values)) if alone else None
+        make = functools.partial(self.decoder.native, keys_values)
+        native = functools.cache(make) if alone else None
         return Memory(keys_values, _source_mask(attention_mask), native)
 
     def initial_caches(self, batch: int) -> Caches:
